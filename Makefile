@@ -1,0 +1,34 @@
+# Everything is made inside this folder, nothing as root. The environments are made again when their requirements change.
+
+VENV = .venv
+PYTHONS = 3.12 3.11 3.10 3.9 3.8
+TESTS = tests
+REQUIREMENTS = requirements.txt requirements-tests.txt dev/requirements.txt dev/requirements-no-deps.txt
+
+.PHONY: help environment demo test lint clean
+
+help:  ## print this list
+	@sed -n 's/^\([a-z]*\):.*## /make \1|/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
+
+environment:  ## make the environment of the other targets
+	@dev/environment.sh $(VENV) "$(PYTHONS)" $(REQUIREMENTS)
+
+demo: environment  ## run the pack against simulated systems on this machine, through every rule
+	$(VENV)/bin/python -m dev.demo
+
+ifdef ST2_VENV
+test:
+	$(ST2_VENV)/bin/python -B -m pytest -p no:cacheprovider tests/unit
+else
+test: environment  ## run every test; with ST2_VENV=folder the unit tests inside that StackStorm environment
+	$(VENV)/bin/python -m pytest $(TESTS)
+endif
+
+lint:  ## check with the rules of StackStorm Exchange, and the types of lib
+	@dev/environment.sh .venv-lint "3.11 3.10 3.9 3.8 3.12" dev/requirements-lint.txt
+	.venv-lint/bin/python -m flake8 .
+	.venv-lint/bin/python -m mypy lib
+
+clean:  ## remove the environments and all caches
+	rm -rf .venv* .mypy_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

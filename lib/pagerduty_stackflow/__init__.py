@@ -1,0 +1,1 @@
+"""Keeps PagerDuty and StackFlow incidents in step. Plain Python: imports nothing of StackStorm."""

@@ -1,0 +1,128 @@
+"""What a config means once it is loaded."""
+
+import copy
+
+import pytest
+
+from config_samples import BASE, EVERYTHING, GUIDE_ESCALATIONS, GUIDE_SERVICES, changed, secrets_of
+from pagerduty_stackflow.config_fields import FIELDS
+from pagerduty_stackflow.settings import (AwsSettings, EscalationMapping, EscalationSettings,
+                                          HttpSettings, ServiceMapping, SlaSettings, SlaTarget,
+                                          Templates, load)
+
+
+def test_no_repr_holds_a_secret():
+    for secret in secrets_of(EVERYTHING):
+        assert secret not in repr(load(EVERYTHING))
+    assert len(secrets_of(EVERYTHING)) == 9
+
+
+@pytest.mark.parametrize("url", ["http://localhost:8080", "http://127.0.0.1:1/", "http://[::1]:9"])
+def test_plain_http_is_fine_on_loopback(url):
+    assert load(changed(("stackflow.instance_url", url))).stackflow.instance_url == url.rstrip("/")
+
+
+def test_the_tables_of_the_guide_load_as_printed():
+    settings = load(dict(BASE, **GUIDE_SERVICES, **GUIDE_ESCALATIONS))
+    assert settings.service_mapping == (
+        ServiceMapping("P1234AB", "Production API", "Platform Engineering", "api",
+                       "abc123def456..."),
+        ServiceMapping("P5678CD", "Database Service", "Database Reliability", "database",
+                       "xyz789..."))
+    assert settings.escalation_mapping == (
+        EscalationMapping("P1-Response-SLA", "PXXXXXX", "sla_breach"),)
+
+
+def test_defaults_are_those_of_the_interface():
+    settings = load(BASE)
+    assert settings.pagerduty.api_key_secret == "stackflow/integrations/pagerduty/api-key"
+    assert settings.stackflow.api_url == "https://acme.stackflow-tech.com/prod/api"
+    assert settings.stackflow.states["pending_vendor"] == "pending_vendor"
+    assert (settings.bidirectional_sync, settings.auto_acknowledge, settings.sync_notes) == (
+        True, True, False)
+    assert settings.severity_mapping == {
+        "P1": "critical", "P2": "error", "P3": "warning", "P4": "info"}
+    assert settings.urgency_mapping == {"high": "P2", "low": "P4"}
+    assert (settings.priority_threshold, settings.default_service_id) == ("P2", None)
+    assert settings.aws == AwsSettings("us-east-1", None)
+    assert (settings.listener.host, settings.listener.port) == ("127.0.0.1", 8091)
+    assert settings.http == HttpSettings(10, 120)
+    assert settings.escalation == EscalationSettings(5, 3)
+    assert settings.templates == Templates(None, None, None)
+    assert settings.sla == SlaSettings(None, ())
+
+
+@pytest.mark.parametrize("region, host", [("us", "pagerduty.com"), ("eu", "eu.pagerduty.com")])
+def test_the_region_gives_the_urls_and_an_explicit_one_wins(region, host):
+    found = load(changed(("pagerduty.region", region))).pagerduty
+    assert (found.events_url, found.api_url) == ("https://events." + host, "https://api." + host)
+    found = load(changed(("pagerduty.region", region),
+                         ("pagerduty.api_url", "https://proxy.example/"))).pagerduty
+    assert (found.events_url, found.api_url) == ("https://events." + host, "https://proxy.example")
+
+
+def test_null_means_absent_everywhere():
+    def nulls(fields):
+        return {name: nulls(each.fields) if each.fields else None for name, each in fields.items()}
+
+    config = nulls(FIELDS)
+    for part, given in BASE.items():
+        config[part] = dict(config[part], **given) if isinstance(given, dict) else given
+    config["stackflow"]["resolve_fields"] = {"close_code": None}
+    assert load(config) == load(BASE)
+    assert load({name: BASE.get(name) for name in FIELDS}) == load(BASE)
+
+
+def test_values_reach_their_settings():
+    settings = load(EVERYTHING)
+    assert settings.stackflow.host == "acme.stackflow-tech.com"
+    assert settings.stackflow.api_url == "https://Acme.stackflow-tech.com:8443/api"
+    assert settings.stackflow.states["on_hold"] == "awaiting"
+    assert settings.stackflow.resolve_fields == {"close_code": "[[ incident.title ]]\n"}
+    assert settings.templates.description == (
+        "[% if pagerduty %]\n[[ pagerduty.title ]][% endif %]")
+    assert settings.pagerduty.webhook_secrets == ("first-webhook-secret", "second-webhook-secret")
+    assert settings.service_mapping[0].category is None
+    assert settings.service_mapping[0].previous_integration_keys == ("previous-integration-key",)
+    assert settings.sla.targets == (SlaTarget("P1-Response-SLA", "P1", "first_response", 7.5),)
+    assert settings.escalation.acknowledge_timeout_minutes == 0.05
+    assert settings.severity_mapping == {
+        "P1": "critical", "P2": "error", "P3": "warning", "P4": "warning"}
+
+
+def test_a_line_break_behind_a_stored_secret_is_dropped():
+    settings = load(changed(("service_mapping[0].integration_key", "key\n")))
+    assert settings.service_mapping[0].integration_key == "key"
+
+
+def test_a_group_may_appear_once_with_and_once_without_a_category():
+    row = BASE["service_mapping"][0]
+    settings = load(dict(BASE, service_mapping=[row, dict(row, stackflow_category=None)]))
+    assert [entry.category for entry in settings.service_mapping] == ["api", None]
+
+
+def test_config_objects_whose_subscript_raises_load():
+    class Strict(dict):
+        def __getitem__(self, key):
+            raise ValueError("Config is missing a key")
+
+    assert load(Strict(BASE)) == load(BASE)
+
+
+def test_loading_leaves_the_config_as_it_was():
+    config = copy.deepcopy(EVERYTHING)
+    load(config)
+    assert config == EVERYTHING
+
+
+@pytest.mark.parametrize("auth", [
+    {"token_url": "https://t.example/token", "client_id": "c", "client_secret": "s"},
+    {"token_url": "https://t.example/token", "client_id": "c", "secret": "s"},
+    {"method": "user_password", "client_id": "c", "secret": "s"},
+    {"method": "user_password", "client_id": "c", "username": "u", "password": "p"},
+    {"method": "token", "token": "t"},
+    {"method": "token", "secret": "s"},
+])
+def test_an_auth_method_with_its_fields_loads(auth):
+    found = load(changed(("stackflow.auth", auth))).stackflow.auth
+    assert {name: getattr(found, name) for name in auth} == auth
