@@ -1,0 +1,24 @@
+"""The one place where time is read, so that everything else can be driven by a clock of a test's
+own.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timezone
+
+
+class Clock:
+    """Wall clock in UTC, a monotonic counter and sleeping, both in seconds."""
+
+    def now(self) -> datetime:
+        """The present time, aware, in UTC."""
+        return datetime.now(timezone.utc)
+
+    def monotonic(self) -> float:
+        """Seconds that never jump; only differences have a meaning."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait for so many seconds."""
+        time.sleep(seconds)

@@ -1,0 +1,218 @@
+"""What an incident is on both sides, how they are told apart, and the marks by which a pair
+recognises itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any, Dict, Mapping, Optional, Tuple
+from urllib.parse import urlsplit
+
+from .errors import BadInputError
+
+STACKFLOW_NUMBER = re.compile(r"^INC[0-9]{1,20}$")
+"""`id` and `number` of a record are equal and of the form INC + digits (StackFlow
+api/incidents.html).
+"""
+PAGERDUTY_ID = re.compile(r"^[PQ][0-9A-Z]{6,20}$")
+CLIENT = "StackFlow"
+"""`client` of every trigger: the mark that comes back in the webhook `incident.triggered`."""
+DEDUP_KEY_LIMIT = 255
+"""Characters (PagerDuty Events API v2, Send an Alert Event)."""
+PRIORITIES = ("P1", "P2", "P3", "P4")
+MARK = "PagerDuty-Incident-Id: "
+"""Followed by the id as a word of its own, so that StackFlow's full-text search finds it however it
+splits words.
+"""
+
+
+def is_stackflow_number(incident_id: str) -> bool:
+    """True for a StackFlow number, False for a PagerDuty id; BadInputError for anything else."""
+    if isinstance(incident_id, str) and STACKFLOW_NUMBER.match(incident_id):
+        return True
+    if isinstance(incident_id, str) and PAGERDUTY_ID.match(incident_id):
+        return False
+    raise BadInputError("%r is neither a StackFlow number nor a PagerDuty incident id" % (incident_id,),
+                        "give a number such as INC0001234 or an id such as Q1ABCDEFGHIJKL")
+
+
+def dedup_key(host: str, number: str, reopened: int = 0) -> str:
+    """The deterministic key under which an incident is triggered, the n-th time after a reopening
+    with `:<n>`.
+    """
+    key = "stackflow:%s:%s%s" % (host, number, ":%d" % reopened if reopened else "")
+    if len(key) <= DEDUP_KEY_LIMIT:
+        return key
+    return dedup_key(hashlib.sha256(host.encode()).hexdigest(), number, reopened)
+
+
+def number_of_key(key: Any, host: str) -> Optional[Tuple[str, int]]:
+    """Number and count of reopenings of a dedup key of ours; None for anybody else's key."""
+    if not isinstance(key, str):
+        return None
+    parts = key.split(":")
+    if len(parts) not in (3, 4) or not STACKFLOW_NUMBER.match(parts[2]):
+        return None
+    count = parts[3] if len(parts) == 4 else "0"
+    if not count.isdigit() or dedup_key(host, parts[2], int(count)) != key:
+        return None
+    return parts[2], int(count)
+
+
+def record_url(instance_url: str, number: str) -> str:
+    """Where a person finds the record; sent as `client_url`, and recognised again in webhooks."""
+    return "%s/incidents/%s" % (instance_url, number)
+
+
+def number_of_url(url: Any, host: str) -> Optional[str]:
+    """The number in a record's URL on this instance; None for any other URL."""
+    if not isinstance(url, str):
+        return None
+    try:
+        parts = urlsplit(url)
+        hostname = parts.hostname
+    except ValueError:
+        return None
+    last = parts.path.rstrip("/").rpartition("/")[2]
+    return last if hostname == host and STACKFLOW_NUMBER.match(last) else None
+
+
+def mark(pagerduty_id: str) -> str:
+    """The line in a record's description that says which PagerDuty incident it was created for."""
+    return MARK + pagerduty_id
+
+
+def pagerduty_id_of_mark(description: Any) -> Optional[str]:
+    """The PagerDuty id in a description's mark; the last mark counts, as titles of other systems
+    stand before it.
+    """
+    if not isinstance(description, str):
+        return None
+    found = re.findall(r"(?m)^" + MARK + r"([PQ][0-9A-Z]{6,20})\s*$", description)
+    return found[-1] if found else None
+
+
+def parse_time(text: Any) -> Optional[datetime]:
+    """An ISO 8601 stamp as aware UTC; None where it is absent or unreadable."""
+    if not isinstance(text, str):
+        return None
+    match = re.match(r"^(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,](\d{1,9}))?\s*(Z|[+-]\d\d:?\d\d)?$",
+                     text.strip(), re.IGNORECASE)
+    if match is None:
+        return None
+    day, clock, fraction, zone = match.groups()
+    zone = "+0000" if zone in (None, "Z", "z") else zone.replace(":", "")
+    try:
+        stamp = datetime.strptime("%sT%s%s" % (day, clock, zone), "%Y-%m-%dT%H:%M:%S%z")
+        return stamp.replace(microsecond=int((fraction or "0")[:6].ljust(6, "0"))).astimezone(
+            timezone.utc)
+    except (ValueError, OverflowError):
+        return None
+
+
+def format_time(stamp: datetime) -> str:
+    """An aware time as ISO 8601 UTC with `Z`, in microseconds."""
+    return stamp.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def reaches(priority: Optional[str], threshold: str) -> bool:
+    """Whether a priority is at or above the threshold; an unknown priority is below any."""
+    return priority in PRIORITIES and PRIORITIES.index(priority) <= PRIORITIES.index(threshold)
+
+
+@dataclass(frozen=True)
+class StackFlowIncident:
+    """A StackFlow record; ``state`` is canonical, ``fields`` holds all fields as StackFlow sent
+    them.
+    """
+
+    number: str
+    state: str
+    priority: Optional[str]
+    assignment_group: Optional[str]
+    category: Optional[str]
+    assigned_to: Optional[str]
+    short_description: str
+    description: str
+    created_at: Optional[datetime]
+    updated_at: Optional[datetime]
+    reopened_at: Optional[datetime]
+    fields: Mapping[str, Any]
+
+    ESSENTIAL = ("state", "priority", "assignment_group", "assigned_to", "description")
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> StackFlowIncident:
+        """From a record whose state is canonical already (`stackflow.client` and
+        `stackflow.webhooks` see to that).
+        """
+        def text(name: str) -> Optional[str]:
+            value = record.get(name)
+            return value if isinstance(value, str) and value else None
+
+        return cls(
+            number=text("number") or text("id") or "", state=text("state") or "",
+            priority=text("priority"), assignment_group=text("assignment_group"),
+            category=text("category"), assigned_to=text("assigned_to"),
+            short_description=text("short_description") or "",
+            description=text("description") or "", created_at=parse_time(record.get("created_at")),
+            updated_at=parse_time(record.get("updated_at")),
+            reopened_at=parse_time(record.get("reopened_at")), fields=record)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the record holds every field that a decision needs; a webhook may carry less."""
+        return all(name in self.fields for name in self.ESSENTIAL)
+
+
+@dataclass(frozen=True)
+class PagerDutyIncident:
+    """A PagerDuty incident as REST shows it; ``merged_into`` is the target's id where a merge
+    resolved it.
+    """
+
+    id: str
+    status: str
+    title: str
+    urgency: Optional[str]
+    priority: Optional[str]
+    service_id: Optional[str]
+    service_name: Optional[str]
+    escalation_policy_id: Optional[str]
+    html_url: str
+    created_at: Optional[datetime]
+    status_changed_at: Optional[datetime]
+    merged_into: Optional[str]
+
+    @classmethod
+    def from_rest(cls, data: Mapping[str, Any]) -> PagerDutyIncident:
+        """From the `incident` object of PagerDuty's REST API."""
+        service = _object(data.get("service"))
+        priority = _object(data.get("priority"))
+        return cls(
+            id=str(data.get("id") or ""), status=str(data.get("status") or ""),
+            title=str(data.get("title") or data.get("summary") or ""), urgency=data.get("urgency"),
+            priority=priority.get("name") or priority.get("summary"), service_id=service.get("id"),
+            service_name=service.get("summary"),
+            escalation_policy_id=_object(data.get("escalation_policy")).get("id"),
+            html_url=str(data.get("html_url") or ""), created_at=parse_time(data.get("created_at")),
+            status_changed_at=parse_time(data.get("last_status_change_at") or data.get("updated_at")),
+            merged_into=merge_target(data.get("resolve_reason")))
+
+
+def merge_target(resolve_reason: Any) -> Optional[str]:
+    """The id of the incident that a merge carried on with (REST API, Incident, `resolve_reason`);
+    None without a merge.
+    """
+    reason = _object(resolve_reason)
+    if reason.get("type") != "merge_resolve_reason":
+        return None
+    target = _object(reason.get("incident")).get("id")
+    return target if isinstance(target, str) else None
+
+
+def _object(value: Any) -> Dict[str, Any]:
+    return value if isinstance(value, dict) else {}

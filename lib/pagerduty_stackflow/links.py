@@ -1,0 +1,184 @@
+"""Link records: what the pack remembers of a pair, in the StackStorm datastore.
+
+Everything in them can be found again from the marks in the records themselves, so losing the
+datastore costs look-ups and never a duplicate.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Dict, List, Optional, Protocol, Tuple
+
+from .clock import Clock
+from .errors import DatastoreError
+from .incidents import format_time
+from .merge import ABSENT, RESOLVED
+
+PREFIX = "pagerduty_stackflow."
+DAY = 24 * 3600
+EXPIRY = 90 * DAY
+"""Seconds that a link outlives the closing of both sides."""
+WAITING_EXPIRY = 600
+"""Seconds that a change waits for the trigger that it overtook; the reconcile repairs what is
+older.
+"""
+PAGE = 100
+"""`api.max_page_size`: the most values that one list call of StackStorm returns."""
+
+
+class Store(Protocol):
+    """What the pack uses of StackStorm's `action_service` and `sensor_service`."""
+
+    def get_value(self, name: str, local: bool = True, scope: str = "", decrypt: bool = False) -> Any:
+        """The value, or None, also when the datastore did not answer."""
+
+    def list_values(self, local: bool = True, prefix: Optional[str] = None,
+                    limit: Optional[int] = None, offset: int = 0) -> List[Any]:
+        """Objects with ``name`` and ``value``; raises when the datastore does not answer."""
+
+    def set_value(self, name: str, value: str, ttl: Optional[int] = None,
+                  local: bool = True) -> Any:
+        """Store a string; ``ttl`` in seconds."""
+
+    def delete_value(self, name: str, local: bool = True) -> Any:
+        """Remove a value."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """One pair. States are those of :mod:`merge`; stamps are ISO 8601 of the side they are named
+    after.
+
+    ``assignee``: the person for whom an acknowledgement was last carried (or must not be);
+    ``key_fingerprint``: which routing key opened the incident (never the key); ``rest_only``: the
+    incident was born in PagerDuty, moved or was reopened there, so its routing key no longer
+    reaches it for certain; ``moved``: it left the service that it was opened on; ``seen``: the
+    PagerDuty incident was seen, so the 202 of its trigger was kept; ``shared``: a merge put several
+    records on one PagerDuty incident; ``stackflow_at``: time of the newest record that was applied;
+    ``triggered_at``: our own time; ``writing``: the StackFlow state that is being written right
+    now, so that its echo is known; ``replaced_by``: the record that carries on for one that was
+    closed when PagerDuty reopened.
+    """
+
+    number: str
+    pagerduty_id: Optional[str] = None
+    dedup_key: Optional[str] = None
+    service_id: Optional[str] = None
+    key_fingerprint: Optional[str] = None
+    stackflow: str = ABSENT
+    pagerduty: str = ABSENT
+    assignee: Optional[str] = None
+    rest_only: bool = False
+    moved: bool = False
+    seen: bool = False
+    shared: bool = False
+    stackflow_at: Optional[str] = None
+    triggered_at: Optional[str] = None
+    writing: Optional[str] = None
+    replaced_by: Optional[str] = None
+
+    @property
+    def joined(self) -> bool:
+        """Whether the pair ever had a PagerDuty incident."""
+        return self.pagerduty != ABSENT or self.pagerduty_id is not None
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing was open on either side at the last agreement."""
+        return self.stackflow == RESOLVED and self.pagerduty in (RESOLVED, ABSENT)
+
+
+_FIELDS = tuple(field.name for field in fields(Link))
+
+
+def _decode(number: str, text: Any) -> Optional[Link]:
+    """A stored link; None where the value is not one (somebody edited it): it is rebuilt then."""
+    try:
+        data = json.loads(text)
+        known = {name: data[name] for name in _FIELDS if name in data}
+        return replace(Link(**known), number=number)
+    except (TypeError, ValueError, KeyError):
+        return None
+
+
+class Links:
+    """Link records over the datastore; every method raises DatastoreError when it does not answer.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def read(self, number: str) -> Tuple[Optional[Link], bool]:
+        """The link of a StackFlow record, and whether a change waits for the pair to be opened."""
+        key = PREFIX + "link." + number
+        found = self._list(key)
+        link = _decode(number, found[key]) if key in found else None
+        return link, key + ".waiting" in found
+
+    def write(self, link: Link) -> None:
+        """Store a link; what is known of a pair expires 90 days after both sides closed."""
+        text = json.dumps({name: value for name, value in asdict(link).items() if value},
+                          sort_keys=True)
+        self._set("link." + link.number, text, EXPIRY if link.closed else None)
+        if link.closed and link.pagerduty_id and not link.replaced_by:
+            self._set("pagerduty." + link.pagerduty_id, link.number, EXPIRY)
+
+    def wait(self, number: str) -> None:
+        """Note that a change came before the pair was open; whoever opens it reads both sides
+        again.
+        """
+        self._set("link." + number + ".waiting", "1", WAITING_EXPIRY)
+
+    def stop_waiting(self, number: str) -> None:
+        """The waiting change was looked at."""
+        self._store.delete_value(PREFIX + "link." + number + ".waiting", local=False)
+
+    def numbers(self, pagerduty_id: str) -> List[str]:
+        """The StackFlow numbers of a PagerDuty incident: its own first, then those that merges
+        brought.
+        """
+        key = PREFIX + "pagerduty." + pagerduty_id
+        found = self._list(key)
+        own = [found[key]] if key in found else []
+        merged = sorted(value for name, value in found.items() if name.startswith(key + "."))
+        return own + [number for number in merged if number not in own]
+
+    def join(self, pagerduty_id: str, number: str) -> None:
+        """Remember the number of a PagerDuty incident; it follows from the incident's own marks."""
+        self._set("pagerduty." + pagerduty_id, number, None)
+
+    def merge_into(self, target_id: str, number: str) -> None:
+        """Remember that a merge put this record on ``target_id``, beside the target's own."""
+        self._set("pagerduty.%s.%s" % (target_id, number), number, None)
+
+    def start(self) -> Optional[str]:
+        """When the pack first ran here (ISO 8601); None before that."""
+        return self._list(PREFIX + "start").get(PREFIX + "start")
+
+    def ensure_start(self, clock: Clock) -> str:
+        """The time of the first run, stored now if there is none yet."""
+        stored = self.start()
+        if stored is None:
+            stored = format_time(clock.now())
+            self._set("start", stored, None)
+        return stored
+
+    def _list(self, prefix: str) -> Dict[str, str]:
+        try:
+            values = self._store.list_values(local=False, prefix=prefix, limit=PAGE, offset=0)
+            return {value.name: value.value for value in values}
+        except Exception as error:  # StackStorm's client raises whatever its transport raised
+            raise _unreachable(error) from error
+
+    def _set(self, name: str, value: str, ttl: Optional[int]) -> None:
+        try:
+            self._store.set_value(PREFIX + name, value, ttl=ttl, local=False)
+        except Exception as error:  # as above
+            raise _unreachable(error) from error
+
+
+def _unreachable(error: Exception) -> DatastoreError:
+    return DatastoreError("the StackStorm datastore did not answer (%s)" % type(error).__name__,
+                          "check st2api and its database; the event is applied by the next reconcile",
+                          retryable=True)

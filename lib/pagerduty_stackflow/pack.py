@@ -1,0 +1,53 @@
+"""What a use case works with: settings, links and a client for each system, all over one clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Optional
+
+import requests
+
+from .clock import Clock
+from .credentials import ApiKeySource
+from .links import Links, Store
+from .pagerduty.events import EventsClient
+from .pagerduty.rest import RestClient
+from .settings import Settings
+from .stackflow.auth import TokenSource
+from .stackflow.client import StackFlowClient
+from .transport import Transport
+
+DONE = "done"
+ALREADY = "already"
+SKIPPED = "skipped"
+
+
+class Pack:
+    """The clients are cheap to make: none of them connects or reads a secret before its first call.
+    """
+
+    def __init__(self, settings: Settings, store: Store, clock: Optional[Clock] = None,
+                 session: Optional[requests.Session] = None) -> None:
+        self.settings = settings
+        self.clock = clock or Clock()
+        self.links = Links(store)
+        transport = Transport(settings.http, self.clock, session)
+        self.events = EventsClient(settings, transport)
+        self.rest = RestClient(settings, transport, ApiKeySource(settings).api_key)
+        self.stackflow = StackFlowClient(settings, transport, TokenSource(settings).token)
+
+
+@dataclass
+class Outcome:
+    """What an action reports: DONE, ALREADY or SKIPPED, why, and which incidents it was about."""
+
+    outcome: str
+    reason: str
+    stackflow_id: Optional[str] = None
+    pagerduty_incident_id: Optional[str] = None
+    dedup_key: Optional[str] = None
+    warnings: List[str] = field(default_factory=list)
+
+    def as_result(self) -> Dict[str, Any]:
+        """The result of a successful action."""
+        return dict(vars(self))

@@ -1,0 +1,116 @@
+"""PagerDuty Events API v2: trigger, acknowledge, resolve. Needs no key but the routing key of the
+service.
+
+https://developer.pagerduty.com/docs/events-api-v2-overview (pages Send an Alert Event, Rate Limits)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import Any, Dict, List, Mapping, Optional, Tuple
+
+from ..errors import CredentialsError
+from ..settings import Settings
+from ..transport import PAGERDUTY, Transport
+
+SUMMARY_LIMIT = 1024
+"""Characters (Send an Alert Event, `payload.summary`)."""
+EVENT_LIMIT = 512 * 1024
+"""Bytes of a whole event (Events API v2 Overview)."""
+DETAILS_LIMIT = EVENT_LIMIT // 2
+"""Bytes left to one custom detail when an event is too large."""
+ROUTING_KEY = re.compile(r"^[0-9A-Za-z]{32}$")
+REST_KEY_LENGTH = 20
+
+
+def fingerprint(routing_key: str) -> str:
+    """What a link remembers of a routing key: enough to tell two apart, too little to use."""
+    return hashlib.sha256(b"routing key:" + routing_key.encode()).hexdigest()[:16]
+
+
+def check_routing_key(routing_key: str, where: str) -> None:
+    """CredentialsError for a key that PagerDuty would refuse; the message names ``where``, never
+    the key.
+    """
+    if ROUTING_KEY.match(routing_key):
+        return
+    hint = ("re-copy the Integration Key from the PagerDuty service -> Integrations; "
+            "it has 32 letters and digits")
+    if len(routing_key) == REST_KEY_LENGTH:
+        raise CredentialsError("%s holds 20 characters: that is a REST API key, not an "
+                               "integration key" % where, hint)
+    raise CredentialsError("%s is no integration key: it has %d characters, or others than letters "
+                           "and digits" % (where, len(routing_key)), hint)
+
+
+class EventsClient:
+    """Sends alert events. Every event may be repeated: it carries a dedup key of ours."""
+
+    def __init__(self, settings: Settings, transport: Transport) -> None:
+        self._url = settings.pagerduty.events_url + "/v2/enqueue"
+        self._transport = transport
+
+    def trigger(self, routing_key: str, dedup_key: str, summary: str, source: str, severity: str,
+                **optional: Any) -> List[str]:
+        """Trigger an alert; returns warnings about what had to be cut.
+
+        ``optional``: `timestamp`, `component`, `group`, `class`, `custom_details` of the payload,
+        and `client`, `client_url`, `links` of the event.
+        """
+        payload = {name: optional[name] for name in
+                   ("timestamp", "component", "group", "class", "custom_details")
+                   if optional.get(name)}
+        payload.update(summary=summary, source=source, severity=severity)
+        event: Dict[str, Any] = {"payload": payload}
+        event.update({name: optional[name] for name in ("client", "client_url", "links")
+                      if optional.get(name)})
+        warnings = fit(event)
+        self._send(routing_key, dedup_key, "trigger", event)
+        return warnings
+
+    def acknowledge(self, routing_key: str, dedup_key: str) -> None:
+        """Acknowledge; PagerDuty drops it silently where no alert of this key and routing key is
+        open.
+        """
+        self._send(routing_key, dedup_key, "acknowledge", {})
+
+    def resolve(self, routing_key: str, dedup_key: str) -> None:
+        """Resolve; dropped silently like an acknowledge."""
+        self._send(routing_key, dedup_key, "resolve", {})
+
+    def _send(self, routing_key: str, dedup_key: str, action: str, event: Mapping[str, Any]) -> None:
+        check_routing_key(routing_key, "the integration key")
+        body = dict(event, routing_key=routing_key, dedup_key=dedup_key, event_action=action)
+        self._transport.request(PAGERDUTY, "POST", self._url, {}, data=body)
+
+
+def cut(text: str, limit: int) -> Tuple[str, Optional[int]]:
+    """Text of at most ``limit`` characters, and how many were cut, or None."""
+    if len(text) <= limit:
+        return text, None
+    return text[:limit - 1] + "\u2026", len(text) - limit + 1
+
+
+def fit(event: Dict[str, Any]) -> List[str]:
+    """Bring an event under the documented limits, in place; says what was cut."""
+    warnings = []
+    payload = event["payload"]
+    payload["summary"], lost = cut(payload["summary"], SUMMARY_LIMIT)
+    if lost:
+        warnings.append("summary cut by %d characters to %d" % (lost, SUMMARY_LIMIT))
+    payload["summary"] = payload["summary"].strip() or "(no summary)"
+    details = payload.get("custom_details")
+    if details and _size(event) > EVENT_LIMIT - 1024:
+        for name in sorted(details, key=lambda name: _size(details[name]), reverse=True):
+            before = _size(details[name])
+            details[name] = str(details[name])[:1000] + "\u2026"
+            warnings.append("custom detail %r cut from %d bytes" % (name, before))
+            if _size(event) <= EVENT_LIMIT - 1024:
+                break
+    return warnings
+
+
+def _size(value: Any) -> int:
+    return len(json.dumps(value).encode())

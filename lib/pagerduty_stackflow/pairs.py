@@ -1,0 +1,260 @@
+"""Finding a pair and reading both of its sides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import List, Optional, Tuple
+
+from .errors import NotFoundError
+from .incidents import (PagerDutyIncident, StackFlowIncident, dedup_key, number_of_key,
+                        pagerduty_id_of_mark, parse_time, reaches)
+from .links import Link
+from .merge import (ABSENT, ACKNOWLEDGED, ANOTHER, CARRIED, DONE_STATES, MERGED, NOBODY, OPEN,
+                    PAGERDUTY, RESOLVED, STACKFLOW, Situation)
+from .pack import Pack
+
+STATUS = {"triggered": OPEN, "acknowledged": ACKNOWLEDGED, "resolved": RESOLVED}
+MERGES = 10
+"""Merges that are followed in a row."""
+CLOCK_ALLOWANCE = timedelta(minutes=2)
+"""How far the clocks of the two systems may be apart before a resolve looks older than it is."""
+
+
+@dataclass
+class Pair:
+    """Both sides as they are now. ``incident`` is None where PagerDuty was not asked or has none;
+    ``stored`` is the link as the datastore has it.
+    """
+
+    link: Link
+    record: Optional[StackFlowIncident]
+    incident: Optional[PagerDutyIncident] = None
+    stored: Optional[Link] = None
+    reopened: Optional[str] = None
+
+    @property
+    def incident_id(self) -> Optional[str]:
+        """The PagerDuty id, where it is known."""
+        return self.incident.id if self.incident else self.link.pagerduty_id
+
+
+def read_pair(pack: Pack, number: str, about: Optional[str] = None) -> Pair:
+    """Read the link, the record and the incident; a missing link is rebuilt from the marks.
+
+    ``about``: the PagerDuty id that an event named; it may be a newer incident than the link knows.
+    """
+    stored = pack.links.read(number)[0]
+    link = stored or Link(number)
+    record = find_record(pack, number)
+    if link.joined:
+        incident = _linked_incident(pack, link)
+    else:
+        link, incident = _rebuild(pack, link, record)
+    if about and not link.shared and (incident is None or incident.id != about):
+        link, incident = _adopt_newer(pack, link, incident, about)
+    link, incident = _follow_merges(pack, link, incident)
+    if incident is not None:
+        moved = bool(link.service_id and incident.service_id and
+                     incident.service_id != link.service_id and not link.shared)
+        link = replace(link, pagerduty_id=incident.id, seen=True, moved=link.moved or moved,
+                       rest_only=link.rest_only or moved,
+                       service_id=link.service_id or incident.service_id)
+    pair = Pair(link, record, incident, stored)
+    _look_for_reopening(pack, pair)
+    return pair
+
+
+def find_record(pack: Pack, number: str) -> Optional[StackFlowIncident]:
+    """The StackFlow record, or None where it was deleted or never existed."""
+    try:
+        return pack.stackflow.incident(number)
+    except NotFoundError:
+        return None
+
+
+def find_incident(pack: Pack, incident_id: str) -> Optional[PagerDutyIncident]:
+    """The PagerDuty incident, or None."""
+    try:
+        return pack.rest.incident(incident_id)
+    except NotFoundError:
+        return None
+
+
+def numbers_of(pack: Pack, incident_id: str) -> List[str]:
+    """The StackFlow records of a PagerDuty incident: from the links, else from the marks on either
+    side.
+    """
+    numbers = pack.links.numbers(incident_id)
+    if numbers:
+        return numbers
+    owner = owner_of_mark(pack, incident_id)
+    if owner is None:
+        ours = (number_of_key(key, pack.settings.stackflow.host)
+                for key in pack.rest.alert_keys(incident_id))
+        owner = next((found[0] for found in ours if found), None)
+    if owner is None:
+        return []
+    pack.links.join(incident_id, owner)
+    return [owner]
+
+
+def owner_of_mark(pack: Pack, incident_id: str) -> Optional[str]:
+    """The record that stands for a PagerDuty incident among all that carry its mark.
+
+    People copy descriptions and two runs may have raced: the lowest number that is open; else the
+    newest that nobody cancelled.
+    """
+    records = pack.stackflow.created_for(incident_id)
+    unfinished = [record for record in records if record.state not in DONE_STATES]
+    if unfinished:
+        return unfinished[0].number
+    kept = [record for record in records if record.state != "cancelled"] or records
+    return kept[-1].number if kept else None
+
+
+def newest_of_record(pack: Pack, number: str) -> Optional[Link]:
+    """The link to the last incident that was triggered for a record: that of the highest `:<n>`."""
+    newest = None
+    count = 0
+    while True:
+        key = dedup_key(pack.settings.stackflow.host, number, count)
+        found = [incident for incident in pack.rest.incidents_of_key(key)
+                 if key in pack.rest.alert_keys(incident.id)]
+        if found:
+            incident = max(found, key=lambda one: (one.status != "resolved", one.id))
+            newest = Link(number, pagerduty_id=incident.id, dedup_key=key,
+                          service_id=incident.service_id)
+        elif count:  # a record born in PagerDuty has no incident under the bare key
+            return newest
+        count += 1
+
+
+def _linked_incident(pack: Pack, link: Link) -> Optional[PagerDutyIncident]:
+    if link.pagerduty_id:
+        return find_incident(pack, link.pagerduty_id)
+    if not link.dedup_key:
+        return None
+    found = pack.rest.incidents_of_key(link.dedup_key)
+    return max(found, key=lambda one: (one.status != "resolved", one.id)) if found else None
+
+
+def _adopt_newer(pack: Pack, link: Link, incident: Optional[PagerDutyIncident],
+                 about: str) -> Tuple[Link, Optional[PagerDutyIncident]]:
+    """Take over an incident that was triggered for the record later than the one that the link
+    knows.
+    """
+    host = pack.settings.stackflow.host
+    known = number_of_key(link.dedup_key, host)
+    for key in pack.rest.alert_keys(about):
+        found = number_of_key(key, host)
+        if found and found[0] == link.number and (incident is None or known is None or
+                                                  found[1] > known[1]):
+            found_incident = find_incident(pack, about)
+            fingerprint = link.key_fingerprint if key == link.dedup_key else None
+            return replace(link, pagerduty_id=about, dedup_key=key, rest_only=False, moved=False,
+                           key_fingerprint=fingerprint,
+                           service_id=found_incident.service_id if found_incident else None
+                           ), found_incident
+    return link, incident
+
+
+def _rebuild(pack: Pack, link: Link,
+             record: Optional[StackFlowIncident]) -> Tuple[Link, Optional[PagerDutyIncident]]:
+    """Find the incident of a record without a link; who acknowledged before is not acknowledged
+    again.
+    """
+    if record is None:
+        return link, None
+    found = newest_of_record(pack, link.number)
+    born_there = pagerduty_id_of_mark(record.description)
+    if found is None and born_there and owner_of_mark(pack, born_there) == link.number:
+        found = Link(link.number, pagerduty_id=born_there, rest_only=True)
+    incident = find_incident(pack, found.pagerduty_id) if found and found.pagerduty_id else None
+    if found is None or incident is None:
+        return link, None
+    carried = None
+    if record.assigned_to and incident.status == "triggered":
+        if _last(pack, incident.id, "acknowledge_log_entry"):
+            carried = record.assigned_to
+    pack.links.join(incident.id, link.number)
+    return replace(found, assignee=carried, stackflow_at=link.stackflow_at), incident
+
+
+def _follow_merges(pack: Pack, link: Link, incident: Optional[PagerDutyIncident]
+                   ) -> Tuple[Link, Optional[PagerDutyIncident]]:
+    """A merge is not a fix: the pair goes on with the target, together with the target's own
+    records.
+    """
+    for _ in range(MERGES):
+        if incident is None or incident.merged_into is None:
+            break
+        target = find_incident(pack, incident.merged_into)
+        if target is None:
+            break
+        for number in pack.links.numbers(target.id):
+            other = pack.links.read(number)[0]
+            if other is not None and not other.shared and number != link.number:
+                pack.links.write(replace(other, shared=True))
+        pack.links.merge_into(target.id, link.number)
+        link = replace(link, pagerduty_id=target.id, shared=True)
+        incident = target
+    return link, incident
+
+
+def _last(pack: Pack, incident_id: str, entry_type: str) -> Optional[datetime]:
+    """When an entry of this type was last written to an incident's log; None where it never was."""
+    times = [parse_time(entry.get("created_at")) for entry in pack.rest.history(incident_id)
+             if entry.get("type") == entry_type]
+    return max((time for time in times if time), default=None)
+
+
+def _look_for_reopening(pack: Pack, pair: Pair) -> None:
+    """Tell a reopening by a person from a resolve that was accepted and never took effect.
+
+    Each side's own time is compared with the other side's resolve; equal times leave it resolved.
+    """
+    link, record, incident = pair.link, pair.record, pair.incident
+    if record is None or incident is None:
+        return
+    live = incident.status != "resolved"
+    changed = incident.status_changed_at
+    if live and link.pagerduty == RESOLVED:
+        # Its alert may be closed for good, so an event with the same dedup key may reach nothing.
+        pair.link = link = replace(link, rest_only=True)
+    if record.state in DONE_STATES and live:
+        resolved_here = parse_time(record.fields.get("resolved_at")) or record.updated_at
+        resolved_there = _last(pack, incident.id, "resolve_log_entry")
+        if link.stackflow == RESOLVED and link.pagerduty == RESOLVED:
+            if resolved_there is None or (resolved_here and
+                                          resolved_there < resolved_here - CLOCK_ALLOWANCE):
+                pair.link = replace(link, pagerduty=OPEN)
+        elif resolved_there and resolved_here and changed and changed > resolved_here:
+            pair.reopened = PAGERDUTY
+    elif record.state not in DONE_STATES and not live:
+        opened = record.reopened_at
+        if opened is None and link.stackflow == RESOLVED:
+            opened = record.updated_at
+        if opened and changed and opened > changed:
+            pair.reopened = STACKFLOW
+
+
+def situation(pack: Pack, pair: Pair, force: bool = False) -> Situation:
+    """The pair as the merge sees it; an incident that was not read counts as it was last agreed."""
+    settings, link, record = pack.settings, pair.link, pair.record
+    assignee = NOBODY
+    if record is not None and record.assigned_to:
+        assignee = CARRIED if record.assigned_to == link.assignee else ANOTHER
+    if pair.incident is None:
+        there = link.pagerduty
+    elif pair.incident.merged_into:
+        there = MERGED
+    else:
+        there = STATUS.get(pair.incident.status, OPEN)
+    return Situation(
+        agreed_stackflow=link.stackflow, agreed_pagerduty=link.pagerduty,
+        stackflow=record.state if record else None, assignee=assignee, pagerduty=there,
+        reopened=pair.reopened, moved=link.moved, bidirectional_sync=settings.bidirectional_sync,
+        auto_acknowledge=settings.auto_acknowledge,
+        reaches_threshold=force or reaches(record.priority if record else None,
+                                           settings.priority_threshold))

@@ -1,0 +1,147 @@
+"""`sync.apply`: whether it is certain, from a delivery and one look at the links, that nothing is
+to be done.
+
+Only a saving: in doubt an event is applied, and the action decides through the merge.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Optional, Tuple
+
+from .incidents import (CLIENT, StackFlowIncident, number_of_url, pagerduty_id_of_mark, parse_time,
+                        reaches)
+from .links import Link, Links
+from .merge import ABSENT, ACKNOWLEDGED, CARRIED, NOBODY, OPEN, stackflow_state
+from .routing import entry_of_service
+from .settings import Settings
+
+PAGERDUTY_EVENT = "pagerduty_event"
+STACKFLOW_EVENT = "stackflow_event"
+SLA_EVENT = "stackflow_sla_event"
+
+Verdict = Tuple[bool, str]
+APPLY: Verdict = (True, "")
+STATE_EVENTS = ("incident.triggered", "incident.acknowledged", "incident.resolved",
+                "incident.reopened")
+
+
+def judge(trigger: str, payload: Dict[str, Any], settings: Settings, links: Links,
+          start: Optional[str]) -> Verdict:
+    """Whether the shipped rules shall act on an event, and if not, why.
+
+    Fills in the other side's id where the link knows it. ``start`` is the time of the first run.
+    Raises DatastoreError: the delivery is to be made again then.
+    """
+    incident = payload.get("incident")
+    if not isinstance(incident, dict):
+        return False, "not about an incident"
+    if trigger == PAGERDUTY_EVENT:
+        return _pagerduty(payload, incident, settings, links, start)
+    if trigger == SLA_EVENT:
+        return _sla(payload, settings)
+    return _stackflow(payload, incident, settings, links, start)
+
+
+def _pagerduty(payload: Dict[str, Any], incident: Dict[str, Any], settings: Settings, links: Links,
+               start: Optional[str]) -> Verdict:
+    kind, incident_id = payload["event_type"], incident.get("id")
+    if not isinstance(incident_id, str) or not incident_id:
+        return APPLY
+    numbers = links.numbers(incident_id)
+    client = payload.get("client") or {}
+    ours = (number_of_url(client.get("url"), settings.stackflow.host)
+            if client.get("name") == CLIENT else None)
+    if ours and not numbers:
+        links.join(incident_id, ours)
+        numbers = [ours]
+    payload["stackflow_id"] = numbers[0] if numbers else None
+    if kind == "incident.triggered" and ours:
+        return False, "an alert that this pack triggered for %s" % ours
+    if not settings.bidirectional_sync and kind in STATE_EVENTS:
+        return False, "bidirectional_sync is off"
+    if kind == "incident.annotated" and not settings.sync_notes:
+        return False, "sync_notes is off"
+    service = incident.get("service_id")
+    if not numbers and service and entry_of_service(settings, service) is None:
+        return False, "service %s is not in service_mapping" % service
+    if not numbers and kind == "incident.triggered" and _before(incident, start):
+        return False, "opened before the pack was installed"
+    return APPLY
+
+
+def _stackflow(payload: Dict[str, Any], incident: Dict[str, Any], settings: Settings, links: Links,
+               start: Optional[str]) -> Verdict:
+    kind, record = payload["event_type"], StackFlowIncident.from_record(incident)
+    if not record.number:
+        return APPLY
+    link = links.read(record.number)[0]
+    payload["pagerduty_incident_id"] = link.pagerduty_id if link else None
+    if kind == "incident.comment_added":
+        return APPLY if settings.sync_notes else (False, "sync_notes is off")
+    if link is None or not link.joined:
+        return _unpaired(kind, record, settings, start)
+    if kind == "incident.created" and pagerduty_id_of_mark(record.description) == link.pagerduty_id:
+        return False, "a record that this pack created for %s" % link.pagerduty_id
+    if kind in ("incident.created", "incident.priority_changed"):
+        if link.pagerduty in (OPEN, ACKNOWLEDGED):
+            return False, "paged already"
+    if _is_echo(kind, record, link, settings):
+        return False, "an echo of this pack's own write"
+    if kind == "incident.assigned":
+        return _assigned(payload, record, link, settings)
+    return APPLY
+
+
+def _unpaired(kind: str, record: StackFlowIncident, settings: Settings,
+              start: Optional[str]) -> Verdict:
+    """An event of a record without a link; for want of one only what would open an incident is
+    certain.
+    """
+    if kind in ("incident.created", "incident.priority_changed"):
+        if record.priority and not reaches(record.priority, settings.priority_threshold):
+            return False, "%s is under the threshold %s" % (record.priority,
+                                                            settings.priority_threshold)
+        if _before(record.fields, start):
+            return False, "created before the pack was installed"
+    if kind == "incident.assigned" and not settings.auto_acknowledge:
+        return False, "auto_acknowledge is off"
+    return APPLY
+
+
+def _assigned(payload: Dict[str, Any], record: StackFlowIncident, link: Link,
+              settings: Settings) -> Verdict:
+    if not settings.auto_acknowledge:
+        return False, "auto_acknowledge is off"
+    if not payload.get("assigned_to_person"):
+        return False, "no person was assigned"
+    if record.assigned_to and record.assigned_to == link.assignee:
+        return False, "acknowledged for %s already" % record.assigned_to
+    return APPLY
+
+
+def _is_echo(kind: str, record: StackFlowIncident, link: Link, settings: Settings) -> bool:
+    """Whether the event shows what the pack itself wrote: being written now, or agreed with this
+    very stamp.
+    """
+    if kind not in ("incident.state_changed", "incident.resolved", "incident.reopened"):
+        return False
+    if link.writing is not None and link.writing == record.state:
+        return True
+    assignee = NOBODY if not record.assigned_to else CARRIED
+    view = stackflow_state(record.state, assignee, settings.auto_acknowledge)
+    applied = parse_time(link.stackflow_at)
+    return (applied is not None and record.updated_at == applied and view == link.stackflow and
+            link.pagerduty != ABSENT)
+
+
+def _sla(payload: Dict[str, Any], settings: Settings) -> Verdict:
+    policy = (payload.get("sla") or {}).get("policy")
+    for entry in settings.escalation_mapping:
+        if entry.sla_policy == policy and payload["event_type"] == entry.trigger_on.replace("_", "."):
+            return APPLY
+    return False, "escalation_mapping names no policy for %s of %r" % (payload["event_type"], policy)
+
+
+def _before(incident: Any, start: Optional[str]) -> bool:
+    created, first = parse_time(incident.get("created_at")), parse_time(start)
+    return bool(created and first and created < first)

@@ -1,0 +1,90 @@
+"""From an assignment group to the service that pages it, and back."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import Optional
+
+from .errors import RoutingError
+from .settings import ServiceMapping, Settings
+
+CRITICAL = "critical"
+
+
+@dataclass(frozen=True)
+class Route:
+    """The mapping entry that was chosen, and why in words."""
+
+    mapping: ServiceMapping
+    reason: str
+
+
+def _same(left: Optional[str], right: Optional[str]) -> bool:
+    return (left or "").strip().casefold() == (right or "").strip().casefold()
+
+
+def find_route(settings: Settings, group: Optional[str], category: Optional[str]) -> Optional[Route]:
+    """The entry of an assignment group: exact pair, then the group alone; None where the group has
+    no entry.
+
+    For the group alone, an entry without a category comes before one of another category, then the
+    order of the config.
+    """
+    entries = [entry for entry in settings.service_mapping if _same(entry.assignment_group, group)]
+    if not (group or "").strip() or not entries:
+        return None
+    for entry in entries:
+        if category and _same(entry.category, category):
+            return Route(entry, "group %r and category %r" % (group, category))
+    general = [entry for entry in entries if not entry.category]
+    return Route((general or entries)[0], "group %r alone" % group)
+
+
+def route_for_opening(settings: Settings, group: Optional[str], category: Optional[str]) -> Route:
+    """Like :func:`find_route`, with the default service behind it; RoutingError where nobody would
+    be paged.
+    """
+    route = find_route(settings, group, category)
+    if route is not None:
+        return route
+    if settings.default_service_id:
+        entry = entry_of_service(settings, settings.default_service_id)
+        if entry is not None:
+            return Route(entry, "default_pagerduty_service_id, as group %r has no entry" % group)
+    raise unmapped_group(settings, group)
+
+
+def unmapped_group(settings: Settings, group: Optional[str]) -> RoutingError:
+    """The error for a group without an entry; it names the nearest ones."""
+    names = sorted({entry.assignment_group for entry in settings.service_mapping})
+    by_key = {name.casefold(): name for name in names}
+    near = difflib.get_close_matches((group or "").casefold(), list(by_key), n=3, cutoff=0.4)
+    listed = ", ".join(repr(by_key[key]) for key in near) or ", ".join(map(repr, names[:3]))
+    return RoutingError(
+        "assignment group %r has no entry in service_mapping, so nobody would be paged; nearest: %s"
+        % (group or "", listed),
+        "add the group to service_mapping, set default_pagerduty_service_id, or correct the group in StackFlow")
+
+
+def entry_of_service(settings: Settings, service_id: Optional[str]) -> Optional[ServiceMapping]:
+    """The first entry of a PagerDuty service; None where it is not mapped."""
+    for entry in settings.service_mapping:
+        if entry.service_id == service_id:
+            return entry
+    return None
+
+
+def severity(settings: Settings, priority: Optional[str]) -> str:
+    """Events API severity of a StackFlow priority; `critical` for one that nobody mapped, as a page
+    too loud beats none.
+    """
+    return settings.severity_mapping.get(priority or "", CRITICAL)
+
+
+def priority_for(settings: Settings, priority_name: Optional[str], urgency: Optional[str]) -> str:
+    """StackFlow priority of a PagerDuty incident: its own P1 to P4, else by urgency."""
+    name = (priority_name or "").strip().upper()
+    if name in settings.severity_mapping:
+        return name
+    return settings.urgency_mapping.get(urgency or "high", "P2")

@@ -1,0 +1,359 @@
+"""What the actions do: one function for each, all of them by way of the merge."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, Dict, List, Mapping, Optional
+
+from . import merge
+from .errors import BadInputError, ConflictError, NotFoundError, PackError
+from .incidents import (PagerDutyIncident, StackFlowIncident, format_time, is_stackflow_number,
+                        pagerduty_id_of_mark, parse_time)
+from .links import Link
+from .pack import ALREADY, DONE, SKIPPED, Outcome, Pack
+from .pairs import Pair, find_incident, find_record, numbers_of, read_pair, situation
+from .routing import entry_of_service
+from .stackflow.records import canonical_record
+from .transport import OutcomeUnknownError
+from .writing import Done, Words, carry_out, patch_state, routing_key
+
+FRESH = timedelta(seconds=60)
+"""An event of this age is taken at its word; what waited longer is read again before anything is
+decided.
+"""
+ROUNDS = 4
+"""How often a run reads and decides again when somebody else moved a record, or an answer was lost.
+"""
+
+
+def trigger_incident(pack: Pack, incident_id: str, incident: Optional[Mapping[str, Any]] = None,
+                     force: bool = False) -> Outcome:
+    """Page for a StackFlow incident, unless it is paged, resolved, under the threshold or older
+    than the pack.
+
+    ``incident`` is the record as an event carried it; it is read where absent. ``force``: a person
+    asked, so threshold and first run do not count.
+    """
+    number = _stackflow_number(pack, incident_id)
+    pair = _taken_at_its_word(pack, number, incident) or read_pair(pack, number)
+    if pair.record is None:
+        raise _no_record(number)
+    if not pair.link.joined and not force and _before_start(pack, pair.record):
+        return _nothing("created before the pack was installed; force overrides that", None, number)
+    return _settle(pack, pair, Words(), force=force)
+
+
+def acknowledge_incident(pack: Pack, incident_id: str, by: Optional[str] = None,
+                         incident: Optional[Mapping[str, Any]] = None) -> Outcome:
+    """Acknowledge in PagerDuty: for an event as the merge decides, else because a person asked."""
+    return _towards_pagerduty(pack, incident_id, incident, Words(by), merge.ACKNOWLEDGED)
+
+
+def resolve_incident(pack: Pack, incident_id: str, by: Optional[str] = None,
+                     resolution: Optional[str] = None,
+                     incident: Optional[Mapping[str, Any]] = None) -> Outcome:
+    """Resolve in PagerDuty: for an event as the merge decides, else because a person asked."""
+    return _towards_pagerduty(pack, incident_id, incident, Words(by, resolution), merge.RESOLVED)
+
+
+def create_stackflow_incident(pack: Pack, incident_id: str,
+                              incident: Optional[Mapping[str, Any]] = None) -> Outcome:
+    """Create the StackFlow record of a PagerDuty incident, unless it has one; ends with a merge.
+
+    ``incident`` (what the event said) is not needed: PagerDuty is read, as it may have moved on.
+    """
+    if is_stackflow_number(incident_id):
+        raise BadInputError("%s is a StackFlow number" % incident_id, "give a PagerDuty incident id")
+    numbers = numbers_of(pack, incident_id)
+    if numbers:
+        return _settle_all(pack, numbers, incident_id)
+    found = pack.rest.incident(incident_id)
+    if found.merged_into:
+        return _nothing("merged in PagerDuty into %s before a record was created" %
+                        found.merged_into, incident_id)
+    entry = entry_of_service(pack.settings, found.service_id)
+    if entry is None:
+        return _nothing("service %s (%s) is not in service_mapping" % (found.service_id,
+                                                                       found.service_name), incident_id)
+    start = parse_time(pack.links.start())
+    if start and found.created_at and found.created_at < start:
+        return _nothing("opened before the pack was installed", incident_id)
+    return _settle(pack, Pair(Link("", pagerduty_id=found.id, service_id=found.service_id,
+                                   rest_only=True), None, found), Words())
+
+
+def set_stackflow_state(pack: Pack, incident_id: str, state: str, note: Optional[str] = None,
+                        by: Optional[str] = None) -> Outcome:
+    """Bring StackFlow to PagerDuty's state (id of PagerDuty), or write a state as asked (StackFlow
+    number).
+    """
+    if state not in (merge.SET_IN_PROGRESS, merge.SET_RESOLVED):
+        raise BadInputError("state is %r" % state, "give in_progress or resolved")
+    if is_stackflow_number(incident_id):
+        return _write_state(pack, incident_id, state, _signed(note, by))
+    numbers = numbers_of(pack, incident_id)
+    if not numbers:
+        return _nothing("there is no StackFlow record yet; create_stackflow_incident ends with a "
+                        "merge of both states", incident_id)
+    outcome = _settle_all(pack, numbers, incident_id)
+    if note and outcome.outcome == DONE and outcome.stackflow_id:
+        pack.stackflow.add_note(outcome.stackflow_id, _signed(note, by) or note)
+    return outcome
+
+
+def get_incident(pack: Pack, incident_id: str) -> Dict[str, Any]:
+    """Both sides as they are, and the link, without writing anything; NotFoundError where neither
+    side has it.
+    """
+    if is_stackflow_number(incident_id):
+        number: Optional[str] = incident_id
+        link = pack.links.read(incident_id)[0]
+        record = find_record(pack, incident_id)
+        incident = find_incident(pack, link.pagerduty_id) if link and link.pagerduty_id else None
+        if link is not None and incident is None and link.dedup_key:
+            found = pack.rest.incidents_of_key(link.dedup_key)
+            incident = found[-1] if found else None
+    else:
+        incident = find_incident(pack, incident_id)
+        number = next(iter(pack.links.numbers(incident_id)), None)
+        link = pack.links.read(number)[0] if number else None
+        record = find_record(pack, number) if number else None
+    if record is None and incident is None:
+        raise NotFoundError("neither StackFlow nor PagerDuty knows %s" % incident_id,
+                            "check the id")
+    return {"stackflow_id": number, "pagerduty_incident_id": incident.id if incident else None,
+            "dedup_key": link.dedup_key if link else None,
+            "stackflow": dict(record.fields) if record else None,
+            "pagerduty": _shown(incident) if incident else None,
+            "link": {name: value for name, value in vars(link).items() if value} if link else None}
+
+
+def _towards_pagerduty(pack: Pack, incident_id: str, incident: Optional[Mapping[str, Any]],
+                       words: Words, state: str) -> Outcome:
+    if not is_stackflow_number(incident_id) and not numbers_of(pack, incident_id):
+        return _ask(pack, Pair(Link("", rest_only=True), None, pack.rest.incident(incident_id)),
+                    words, state)
+    number = _stackflow_number(pack, incident_id)
+    if incident is not None:
+        pair = _taken_at_its_word(pack, number, incident)
+        if pair is not None and pair.link.joined:
+            return _settle(pack, pair, words)
+    else:
+        link = pack.links.read(number)[0]
+        if link is not None and _answers_to_events(pack, link) and not words.resolution:
+            return _ask(pack, Pair(link, None, stored=link), words, state)
+    pack.links.wait(number)  # whoever is opening the pair just now will look again
+    pair = read_pair(pack, number)
+    if pair.record is None and pair.incident is None:
+        raise _no_record(number)
+    return _ask(pack, pair, words, state) if incident is None else _settle(pack, pair, words)
+
+
+def _answers_to_events(pack: Pack, link: Link) -> bool:
+    """Whether an event by the routing key that opened it reaches the incident, which was open when
+    last seen.
+    """
+    return link.pagerduty in (merge.OPEN, merge.ACKNOWLEDGED) and (
+        routing_key(pack.settings, link) is not None)
+
+
+def _taken_at_its_word(pack: Pack, number: str,
+                       incident: Optional[Mapping[str, Any]]) -> Optional[Pair]:
+    """The pair as an event shows it, where nothing has to be read: the hot path, without a REST
+    key.
+
+    The record has to be whole, fresh and not older than what was applied; the incident has to
+    answer to events, or the record has to be new to us and not born in PagerDuty. Everything else
+    is read from both sides.
+    """
+    if not incident:
+        return None
+    record = StackFlowIncident.from_record(canonical_record(incident, pack.settings.stackflow.states))
+    if record.number != number or not record.is_complete or record.updated_at is None:
+        return None
+    if abs(pack.clock.now() - record.updated_at) > FRESH:
+        return None
+    link = pack.links.read(number)[0]
+    if link is None:
+        born_there = pagerduty_id_of_mark(record.description) is not None
+        return None if born_there else Pair(Link(number), record)
+    applied = parse_time(link.stackflow_at)
+    if applied and record.updated_at < applied:
+        return None
+    if link.replaced_by or link.writing == record.state or not _answers_to_events(pack, link):
+        return None
+    return Pair(link, record, stored=link)
+
+
+def _ask(pack: Pack, pair: Pair, words: Words, state: str) -> Outcome:
+    """A person's command: written to PagerDuty where it is open. What was agreed stays, so its
+    webhook carries it over.
+    """
+    there = situation(pack, pair).pagerduty
+    if there in (merge.ABSENT, merge.RESOLVED, merge.MERGED):
+        reason = ("resolved in PagerDuty already" if there == merge.RESOLVED else
+                  "no PagerDuty incident is open for it")
+        return _report(pair, ALREADY if there == state else SKIPPED, reason, Done())
+    if there == state and pair.incident is not None:
+        return _report(pair, ALREADY, "%s in PagerDuty already" % state, Done())
+    write = merge.ACKNOWLEDGE if state == merge.ACKNOWLEDGED else merge.RESOLVE
+    done = Done()
+    carry_out(pack, pair, merge.Decision("asked", "", "", pagerduty=(write,)), words, done)
+    if pair.link.number and pair.link != pair.stored:
+        pack.links.write(pair.link)
+    return _report(pair, DONE if done.writes else SKIPPED, "asked by a person", done)
+
+
+def _settle(pack: Pack, pair: Pair, words: Words, force: bool = False) -> Outcome:
+    """Decide, write, remember; read both sides and decide again when somebody else was there
+    meanwhile.
+    """
+    done = Done()
+    decision = _decide(pack, pair, force)
+    reason = decision.reason
+    for attempt in range(ROUNDS):
+        try:
+            carry_out(pack, pair, decision, words, done)
+            created = pair.record is not None and merge.CREATE in decision.stackflow
+            if not _remember(pack, pair, decision) and not created:
+                break
+        except (ConflictError, OutcomeUnknownError) as error:
+            if attempt == ROUNDS - 1:
+                raise
+            pack.clock.sleep(2.0 ** attempt / 2)
+            done.warnings.append("decided again after: %s" % error.message)
+        pair = _read_again(pack, pair)
+        decision = _decide(pack, pair, force)
+    if done.writes:
+        return _report(pair, DONE, reason, done)
+    in_step = decision.in_step and not done.skipped
+    return _report(pair, ALREADY if in_step else SKIPPED, reason, done)
+
+
+def _decide(pack: Pack, pair: Pair, force: bool) -> merge.Decision:
+    link = pair.link
+    now = situation(pack, pair, force)
+    if link.replaced_by:
+        return merge.Decision("carried on in %s" % link.replaced_by, link.stackflow, link.pagerduty)
+    decision = merge.decide(now)
+    if link.shared and merge.RESOLVE in decision.pagerduty and link.stackflow == merge.RESOLVED:
+        return merge.Decision("resolved here; merged in PagerDuty with records that are open",
+                              link.stackflow, link.pagerduty)
+    return decision
+
+
+def _remember(pack: Pack, pair: Pair, decision: merge.Decision) -> bool:
+    """Store what is agreed now. True when another run wrote or waits meanwhile, so that this one
+    looks again.
+    """
+    link, record = pair.link, pair.record
+    if not link.number or decision.follow_merge:
+        return False
+    agreed_there = decision.agreed_pagerduty
+    if link.shared and decision.agreed_stackflow == merge.RESOLVED and pair.incident is not None:
+        agreed_there = merge.OPEN if pair.incident.status != "resolved" else merge.RESOLVED
+    link = replace(link, stackflow=decision.agreed_stackflow, pagerduty=agreed_there, writing=None)
+    if record is not None:
+        link = replace(link, assignee=_carried(link, record, decision),
+                       stackflow_at=_later(link.stackflow_at, record))
+    pair.link = link
+    if link == pair.stored or not (link.joined or link.closed):
+        return False
+    pack.links.write(link)
+    found, waiting = pack.links.read(link.number)
+    if waiting and link.joined:
+        pack.links.stop_waiting(link.number)
+        return True
+    return found != link
+
+
+def _carried(link: Link, record: StackFlowIncident, decision: merge.Decision) -> Optional[str]:
+    """For whom an acknowledgement counts as carried; a record that nobody holds starts afresh."""
+    if "assigned_to" in record.fields and not record.assigned_to:
+        return None
+    both = (decision.agreed_stackflow, decision.agreed_pagerduty)
+    return record.assigned_to if both == (merge.ACKNOWLEDGED, merge.ACKNOWLEDGED) else link.assignee
+
+
+def _later(stamp: Optional[str], record: StackFlowIncident) -> Optional[str]:
+    known, new = parse_time(stamp), record.updated_at
+    return format_time(new) if new and (known is None or new > known) else stamp
+
+
+def _settle_all(pack: Pack, numbers: List[str], incident_id: str) -> Outcome:
+    """Settle every record of a PagerDuty incident; a merge can have put several on one."""
+    outcomes = []
+    for number in numbers:
+        pair = read_pair(pack, number, about=incident_id)
+        if pair.incident is not None and pair.incident.id != incident_id and not pair.link.shared:
+            outcomes.append(_nothing("%s has a newer incident, %s" % (number, pair.incident.id),
+                                     incident_id, number))
+        else:
+            outcomes.append(_settle(pack, pair, Words()))
+    best = min(outcomes, key=lambda one: (DONE, ALREADY, SKIPPED).index(one.outcome))
+    best.reason = "; ".join(dict.fromkeys(one.reason for one in outcomes))
+    best.warnings = [warning for one in outcomes for warning in one.warnings]
+    return best
+
+
+def _read_again(pack: Pack, pair: Pair) -> Pair:
+    if pair.link.number:
+        return read_pair(pack, pair.link.number)
+    assert pair.incident is not None
+    return Pair(pair.link, None, find_incident(pack, pair.incident.id))
+
+
+def _stackflow_number(pack: Pack, incident_id: str) -> str:
+    if is_stackflow_number(incident_id):
+        return incident_id
+    numbers = numbers_of(pack, incident_id)
+    if not numbers:
+        raise NotFoundError("no StackFlow record belongs to PagerDuty incident %s" % incident_id,
+                            "create one with create_stackflow_incident")
+    return numbers[0]
+
+
+def _write_state(pack: Pack, number: str, state: str, note: Optional[str]) -> Outcome:
+    if not pack.settings.bidirectional_sync:
+        return _nothing("bidirectional_sync is off", None, number)
+    pair = read_pair(pack, number)
+    if pair.record is None:
+        raise _no_record(number)
+    if pair.record.state == state:
+        return _report(pair, ALREADY, "%s in StackFlow already" % state, Done())
+    if pair.record.state in merge.FINAL_STATES:
+        return _report(pair, SKIPPED, "%s is final" % pair.record.state, Done())
+    done = Done()
+    patch_state(pack, pair, state, done)
+    if note:
+        pack.stackflow.add_note(number, note)
+    return _report(pair, DONE, "asked by a person", done)
+
+
+def _before_start(pack: Pack, record: StackFlowIncident) -> bool:
+    start = parse_time(pack.links.start())
+    return bool(start and record.created_at and record.created_at < start)
+
+
+def _no_record(number: str) -> PackError:
+    return NotFoundError("StackFlow does not know %s" % number, "check the number")
+
+
+def _signed(note: Optional[str], by: Optional[str]) -> Optional[str]:
+    return "%s: %s" % (by, note) if note and by else note
+
+
+def _nothing(reason: str, incident_id: Optional[str], number: Optional[str] = None) -> Outcome:
+    return Outcome(SKIPPED, reason, stackflow_id=number, pagerduty_incident_id=incident_id)
+
+
+def _report(pair: Pair, outcome: str, reason: str, done: Done) -> Outcome:
+    words = "; ".join([reason] + done.writes + done.skipped)
+    return Outcome(outcome, words, pair.link.number or None, pair.incident_id, pair.link.dedup_key,
+                   done.warnings)
+
+
+def _shown(incident: PagerDutyIncident) -> Dict[str, Any]:
+    return {name: format_time(value) if hasattr(value, "tzinfo") else value
+            for name, value in vars(incident).items()}

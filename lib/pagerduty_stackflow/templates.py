@@ -1,0 +1,54 @@
+"""Texts that the pack writes. The shipped ones are plain Python; a site's own are Jinja2, in a
+sandbox.
+
+Delimiters are `[[ value ]]` and `[% statement %]`, as StackStorm renders `{{ }}` itself when it
+loads a config.
+"""
+
+from __future__ import annotations
+
+from typing import Any, List, Mapping, Optional, Tuple
+
+from .settings import ServiceMapping
+
+OUTPUT_LIMIT = 32 * 1024
+"""Characters that a template may produce; PagerDuty and StackFlow cut or refuse more."""
+
+
+def render(source: Optional[str], shipped: str, name: str,
+           values: Mapping[str, Any]) -> Tuple[str, List[str]]:
+    """The text of a site's template, or the shipped text where there is none or it is broken; and
+    warnings.
+    """
+    if source is None:
+        return shipped, []
+    if not any(opening in source for opening in ("[[", "[%", "[#")):
+        return source, []
+    try:
+        return _render(source, values), []
+    except Exception as error:  # a template can raise anything
+        return shipped, ["templates.%s is broken (%s: %s); the shipped text was used" %
+                         (name, type(error).__name__, str(error)[:200])]
+
+
+def _render(source: str, values: Mapping[str, Any]) -> str:
+    from jinja2 import StrictUndefined
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+    environment = ImmutableSandboxedEnvironment(
+        variable_start_string="[[", variable_end_string="]]", block_start_string="[%",
+        block_end_string="%]", comment_start_string="[#", comment_end_string="#]",
+        undefined=StrictUndefined)
+    parts, size = [], 0
+    for part in environment.from_string(source).generate(**values):
+        parts.append(part)
+        size += len(part)
+        if size > OUTPUT_LIMIT:
+            raise ValueError("more than %d characters" % OUTPUT_LIMIT)
+    return "".join(parts)
+
+
+def public_mapping(entry: ServiceMapping) -> Mapping[str, Any]:
+    """A mapping entry as templates see it: without its keys."""
+    return {"pagerduty_service_id": entry.service_id, "pagerduty_service_name": entry.service_name,
+            "stackflow_assignment_group": entry.assignment_group,
+            "stackflow_category": entry.category}

@@ -1,0 +1,281 @@
+"""Carrying out what the merge decided. Every write may be repeated, or is looked up before it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Dict, List, Optional, Tuple
+
+from . import merge
+from .incidents import (CLIENT, PagerDutyIncident, StackFlowIncident, dedup_key, format_time, mark,
+                        number_of_key, record_url)
+from .links import Link
+from .pack import Pack
+from .pagerduty.events import fingerprint
+from .pairs import Pair, owner_of_mark
+from .routing import entry_of_service, priority_for, route_for_opening, severity
+from .settings import ServiceMapping, Settings
+from .templates import public_mapping, render
+
+DETAILS = ("number", "state", "priority", "category", "subcategory", "impact", "urgency",
+           "assignment_group", "assigned_to", "opened_by", "ci_id", "created_at", "description")
+
+
+@dataclass
+class Words:
+    """What a person added to a write: who did it and why; both may be None."""
+
+    by: Optional[str] = None
+    resolution: Optional[str] = None
+
+
+@dataclass
+class Done:
+    """What was written, in words, and what had to be left out or cut."""
+
+    writes: List[str] = field(default_factory=list)
+    skipped: List[str] = field(default_factory=list)
+    warnings: List[str] = field(default_factory=list)
+
+
+def carry_out(pack: Pack, pair: Pair, decision: merge.Decision, words: Words,
+              done: Done) -> None:
+    """Write to both sides, PagerDuty first; what was written goes into ``done``, also when a later
+    write fails.
+    """
+    for write in decision.pagerduty:
+        if write == merge.TRIGGER:
+            _trigger(pack, pair, done)
+        elif write == merge.ACKNOWLEDGE:
+            _acknowledge(pack, pair, words, done)
+        else:
+            _resolve(pack, pair, words, done)
+    for write in decision.stackflow:
+        if write in (merge.CREATE, merge.REPLACE):
+            create_record(pack, pair, done)
+        else:
+            set_state(pack, pair, write, done)
+
+
+def routing_key(settings: Settings, link: Link) -> Optional[str]:
+    """The routing key that opened the pair's incident; None where only REST reaches it."""
+    if link.rest_only or not link.dedup_key:
+        return None
+    keys = [key for entry in settings.service_mapping
+            if link.key_fingerprint or entry.service_id == link.service_id
+            for key in (entry.integration_key,) + entry.previous_integration_keys]
+    if link.key_fingerprint:
+        return next((key for key in keys if fingerprint(key) == link.key_fingerprint), None)
+    return keys[0] if len(set(keys)) == 1 else None  # a rebuilt link does not know the key
+
+
+def _trigger(pack: Pack, pair: Pair, done: Done) -> None:
+    settings, record = pack.settings, pair.record
+    assert record is not None
+    entry = route_for_opening(settings, record.assignment_group, record.category).mapping
+    key, found = _next_key(pack, pair)
+    if found is not None:
+        pair.incident = found
+        done.skipped.append("an incident is open under %s" % key)
+    else:
+        done.warnings += _send_trigger(pack, record, entry, key)
+        done.writes.append("triggered in PagerDuty, service %s" % entry.service_name)
+        pair.incident = None
+    pair.link = Link(
+        number=record.number, dedup_key=key, service_id=entry.service_id,
+        pagerduty_id=found.id if found else None, key_fingerprint=fingerprint(entry.integration_key),
+        stackflow_at=pair.link.stackflow_at, assignee=pair.link.assignee,
+        triggered_at=format_time(pack.clock.now()))
+
+
+def _next_key(pack: Pack, pair: Pair) -> Tuple[str, Optional[PagerDutyIncident]]:
+    """The dedup key to trigger under, and the incident that is open under it already, if one is.
+
+    The bare key for the first incident; after a reopening the first `:<n>` that no incident has.
+    """
+    host = pack.settings.stackflow.host
+    link = pair.link
+    if not link.joined or (link.dedup_key and link.pagerduty != merge.RESOLVED and
+                           pair.incident is None):
+        return link.dedup_key or dedup_key(host, link.number), None
+    used = number_of_key(link.dedup_key, host)
+    count = used[1] + 1 if used else 1
+    while True:
+        key = dedup_key(host, link.number, count)
+        found = pack.rest.incidents_of_key(key)
+        if not found:
+            return key, None
+        for incident in found:
+            if incident.status != "resolved":
+                return key, incident
+        count += 1
+
+
+def _send_trigger(pack: Pack, record: StackFlowIncident, entry: ServiceMapping,
+                  key: str) -> List[str]:
+    settings = pack.settings
+    url = record_url(settings.stackflow.instance_url, record.number)
+    shipped = "%s: %s" % (record.number, record.short_description)
+    summary, warnings = render(settings.templates.summary, shipped, "summary", {
+        "incident": record.fields, "pagerduty": None, "mapping": public_mapping(entry)})
+    details = {name: record.fields[name] for name in DETAILS if record.fields.get(name)}
+    stamp = record.updated_at or record.created_at
+    return warnings + pack.events.trigger(
+        entry.integration_key, key, summary, settings.stackflow.host,
+        severity(settings, record.priority), timestamp=format_time(stamp) if stamp else None,
+        component=_text(record.fields.get("ci_id")), group=record.assignment_group,
+        custom_details=details, client=CLIENT, client_url=url,
+        links=[{"href": url, "text": record.number}], **{"class": record.category})
+
+
+def _acknowledge(pack: Pack, pair: Pair, words: Words, done: Done) -> None:
+    """By the routing key that opened it; by REST only as the person, as that assigns the incident
+    to the From user.
+    """
+    link = pair.link
+    person = words.by or (pair.record.assigned_to if pair.record else None)
+    key = routing_key(pack.settings, link)
+    if key is not None and link.dedup_key:
+        pack.events.acknowledge(key, link.dedup_key)
+        done.writes.append("acknowledged in PagerDuty")
+    elif pair.incident is None:
+        done.skipped.append("PagerDuty does not show the incident yet")
+        return
+    else:
+        known = pack.rest.user_email(person) if person else None
+        if known:
+            pack.rest.set_status(pair.incident.id, "acknowledged", by=known)
+            done.writes.append("acknowledged in PagerDuty as %s" % known)
+        else:
+            pack.rest.add_note(pair.incident.id, "Taken in StackFlow by %s" % (person or "a person"))
+            done.skipped.append("%s is no PagerDuty user, so a note was written in place of an "
+                                "acknowledgement" % (person or "nobody"))
+    if pair.record is not None and pair.record.assigned_to:
+        pair.link = replace(pair.link, assignee=pair.record.assigned_to)
+
+
+def _resolve(pack: Pack, pair: Pair, words: Words, done: Done) -> None:
+    link = pair.link
+    key = routing_key(pack.settings, link)
+    if words.resolution and pair.incident is not None and not link.shared:
+        key = None  # only REST takes a resolution
+    if key is not None and link.dedup_key:
+        pack.events.resolve(key, link.dedup_key)
+        done.writes.append("resolved in PagerDuty")
+        return
+    if pair.incident is None:
+        done.skipped.append("PagerDuty does not show the incident yet")
+        return
+    if link.shared:
+        waiting = [number for number in pack.links.numbers(pair.incident.id)
+                   if number != link.number and not _is_resolved(pack, number)]
+        if waiting:
+            done.skipped.append("merged in PagerDuty with %s, still open" % ", ".join(waiting))
+            return
+    pack.rest.set_status(pair.incident.id, "resolved", resolution=words.resolution)
+    pair.link = replace(link, rest_only=True)
+    done.writes.append("resolved in PagerDuty as %s" % pack.settings.pagerduty.from_email)
+
+
+def _is_resolved(pack: Pack, number: str) -> bool:
+    link = pack.links.read(number)[0]
+    return link is not None and link.stackflow == merge.RESOLVED
+
+
+def set_state(pack: Pack, pair: Pair, state: str, done: Done) -> None:
+    """Write a StackFlow state that PagerDuty has already: the link says so first, so that the echo
+    is known as one.
+    """
+    pair.stored = replace(pair.link, writing=state)
+    pack.links.write(pair.stored)
+    patch_state(pack, pair, state, done)
+
+
+def patch_state(pack: Pack, pair: Pair, state: str, done: Done) -> None:
+    """Write a StackFlow state, with `stackflow.resolve_fields` when it is resolved."""
+    assert pair.record is not None
+    number = pair.record.number
+    fields: Dict[str, Any] = {"state": state}
+    if state == merge.SET_RESOLVED:
+        for name, source in pack.settings.stackflow.resolve_fields.items():
+            fields[name], warnings = render(source, source, "resolve_fields." + name,
+                                            _values(pack, pair))
+            done.warnings += warnings
+    pair.record = pack.stackflow.update(number, fields)
+    done.writes.append("%s set to %s in StackFlow" % (number, state))
+
+
+def create_record(pack: Pack, pair: Pair, done: Done) -> None:
+    """Create the StackFlow record of a PagerDuty incident, once, and put it into ``pair``.
+
+    No state that is stored could make this unique, so the mark is searched before and after: of two
+    records the lower number stays, whoever wrote it, and the other is cancelled. Where the pair has
+    a record already, that one is final and is replaced.
+    """
+    incident = pair.incident
+    assert incident is not None
+    old = pair.record
+    owner = owner_of_mark(pack, incident.id)
+    if owner is not None and (old is None or owner != old.number):
+        done.skipped.append("%s was created for it already" % owner)
+    else:
+        created = pack.stackflow.create(_new_record(pack, pair, done))
+        owner = _settle_race(pack, incident.id, created)
+        done.writes.append("%s created in StackFlow" % owner)
+    pack.links.join(incident.id, owner)
+    if old is not None:
+        pack.stackflow.add_note(old.number, "Reopened in PagerDuty; carried on in %s" % owner)
+        pack.links.write(replace(pair.link, replaced_by=owner, stackflow=merge.RESOLVED,
+                                 pagerduty=merge.RESOLVED))
+    pair.stored = pack.links.read(owner)[0]
+    pair.record = pack.stackflow.incident(owner)
+    link = pair.stored or Link(owner, service_id=incident.service_id, rest_only=True)
+    pair.link = replace(link, pagerduty_id=incident.id, seen=True)
+
+
+def _settle_race(pack: Pack, incident_id: str, created: StackFlowIncident) -> str:
+    """The number that stays of all open records with this mark; the others are cancelled with a
+    note.
+    """
+    numbers = {record.number for record in pack.stackflow.created_for(incident_id)
+               if record.state not in merge.DONE_STATES} | {created.number}
+    first, *others = sorted(numbers, key=lambda number: (len(number), number))
+    for number in others:
+        pack.stackflow.add_note(number, "Duplicate of %s" % first)
+        pack.stackflow.update(number, {"state": "cancelled"})
+    return first
+
+
+def _new_record(pack: Pack, pair: Pair, done: Done) -> Dict[str, Any]:
+    settings, incident = pack.settings, pair.incident
+    assert incident is not None
+    entry = entry_of_service(settings, incident.service_id)
+    shipped = "%s\n\nPagerDuty service: %s\nUrgency: %s" % (incident.title, incident.service_name,
+                                                            incident.urgency)
+    text, warnings = render(settings.templates.description, shipped, "description",
+                            _values(pack, pair))
+    done.warnings += warnings
+    fields = {
+        "short_description": incident.title or "PagerDuty incident %s" % incident.id,
+        "description": "%s\n\nPagerDuty incident: %s\n%s" % (text, incident.html_url,
+                                                             mark(incident.id)),
+        "priority": priority_for(settings, incident.priority, incident.urgency)}
+    if entry is not None:
+        fields["assignment_group"] = entry.assignment_group
+        if entry.category:
+            fields["category"] = entry.category
+    return fields
+
+
+def _values(pack: Pack, pair: Pair) -> Dict[str, Any]:
+    """The variables of a template."""
+    service = pair.incident.service_id if pair.incident else pair.link.service_id
+    entry = entry_of_service(pack.settings, service)
+    shown = {name: value for name, value in vars(pair.incident).items()
+             if not hasattr(value, "tzinfo")} if pair.incident else None
+    return {"incident": dict(pair.record.fields) if pair.record else None, "pagerduty": shown,
+            "mapping": public_mapping(entry) if entry else None}
+
+
+def _text(value: Any) -> Optional[str]:
+    return value if isinstance(value, str) and value else None
