@@ -56,7 +56,7 @@ class Link:
     reaches it for certain; ``moved``: it left the service that it was opened on; ``seen``: the
     PagerDuty incident was seen, so the 202 of its trigger was kept; ``shared``: a merge put several
     records on one PagerDuty incident; ``stackflow_at``: time of the newest record that was applied;
-    ``triggered_at``: our own time; ``writing``: the StackFlow state that is being written right
+    ``sent_at``: our own time when an event was last sent; ``writing``: the StackFlow state that is being written right
     now, so that its echo is known; ``replaced_by``: the record that carries on for one that was
     closed when PagerDuty reopened.
     """
@@ -74,7 +74,7 @@ class Link:
     seen: bool = False
     shared: bool = False
     stackflow_at: Optional[str] = None
-    triggered_at: Optional[str] = None
+    sent_at: Optional[str] = None
     writing: Optional[str] = None
     replaced_by: Optional[str] = None
 

@@ -17,6 +17,8 @@ from .pack import Pack
 STATUS = {"triggered": OPEN, "acknowledged": ACKNOWLEDGED, "resolved": RESOLVED}
 MERGES = 10
 """Merges that are followed in a row."""
+VISIBLE = timedelta(seconds=60)
+"""After this time an event that PagerDuty accepted and does not show counts as lost."""
 CLOCK_ALLOWANCE = timedelta(minutes=2)
 """How far the clocks of the two systems may be apart before a resolve looks older than it is."""
 
@@ -39,20 +41,27 @@ class Pair:
         return self.incident.id if self.incident else self.link.pagerduty_id
 
 
-def read_pair(pack: Pack, number: str, about: Optional[str] = None) -> Pair:
+def read_pair(pack: Pack, number: str, about: Optional[str] = None,
+              hint: Optional[StackFlowIncident] = None, mine: Optional[Link] = None) -> Pair:
     """Read the link, the record and the incident; a missing link is rebuilt from the marks.
 
     ``about``: the PagerDuty id that an event named; it may be a newer incident than the link knows.
+    ``hint``: the record as an event carried it; it may tell of a state that is over by now.
+    ``mine``: what this run wrote to the link before; it counts where another run did not know it.
     """
     stored = pack.links.read(number)[0]
     link = stored or Link(number)
+    if mine is not None and mine.joined and not link.joined:
+        link = replace(mine, stackflow_at=link.stackflow_at or mine.stackflow_at)
     record = find_record(pack, number)
     if link.joined:
         incident = _linked_incident(pack, link)
     else:
         link, incident = _rebuild(pack, link, record)
     if about and not link.shared and (incident is None or incident.id != about):
-        link, incident = _adopt_newer(pack, link, incident, about)
+        link, incident = _other_incident(pack, link, incident, about)
+    if incident is not None and incident.merged_into is None and link.pagerduty_id is None:
+        link = _share(pack, replace(link, pagerduty_id=incident.id), incident.id)
     link, incident = _follow_merges(pack, link, incident)
     if incident is not None:
         moved = bool(link.service_id and incident.service_id and
@@ -61,7 +70,7 @@ def read_pair(pack: Pack, number: str, about: Optional[str] = None) -> Pair:
                        rest_only=link.rest_only or moved,
                        service_id=link.service_id or incident.service_id)
     pair = Pair(link, record, incident, stored)
-    _look_for_reopening(pack, pair)
+    _look_for_reopening(pack, pair, hint)
     return pair
 
 
@@ -139,23 +148,25 @@ def _linked_incident(pack: Pack, link: Link) -> Optional[PagerDutyIncident]:
     return max(found, key=lambda one: (one.status != "resolved", one.id)) if found else None
 
 
-def _adopt_newer(pack: Pack, link: Link, incident: Optional[PagerDutyIncident],
-                 about: str) -> Tuple[Link, Optional[PagerDutyIncident]]:
-    """Take over an incident that was triggered for the record later than the one that the link
-    knows.
+def _other_incident(pack: Pack, link: Link, incident: Optional[PagerDutyIncident],
+                    about: str) -> Tuple[Link, Optional[PagerDutyIncident]]:
+    """For an event about another incident than the link knows: one that was merged away, or a newer
+    one of the record.
     """
+    other = find_incident(pack, about)
+    if other is None:
+        return link, incident
+    if other.merged_into is not None:
+        return link, other
     host = pack.settings.stackflow.host
     known = number_of_key(link.dedup_key, host)
     for key in pack.rest.alert_keys(about):
         found = number_of_key(key, host)
         if found and found[0] == link.number and (incident is None or known is None or
                                                   found[1] > known[1]):
-            found_incident = find_incident(pack, about)
             fingerprint = link.key_fingerprint if key == link.dedup_key else None
             return replace(link, pagerduty_id=about, dedup_key=key, rest_only=False, moved=False,
-                           key_fingerprint=fingerprint,
-                           service_id=found_incident.service_id if found_incident else None
-                           ), found_incident
+                           key_fingerprint=fingerprint, service_id=other.service_id), other
     return link, incident
 
 
@@ -177,29 +188,37 @@ def _rebuild(pack: Pack, link: Link,
     if record.assigned_to and incident.status == "triggered":
         if _last(pack, incident.id, "acknowledge_log_entry"):
             carried = record.assigned_to
-    pack.links.join(incident.id, link.number)
-    return replace(found, assignee=carried, stackflow_at=link.stackflow_at), incident
+    return replace(found, pagerduty_id=None, assignee=carried, stackflow_at=link.stackflow_at), incident
 
 
 def _follow_merges(pack: Pack, link: Link, incident: Optional[PagerDutyIncident]
                    ) -> Tuple[Link, Optional[PagerDutyIncident]]:
-    """A merge is not a fix: the pair goes on with the target, together with the target's own
-    records.
-    """
+    """A merge is not a fix: the pair goes on with the target."""
     for _ in range(MERGES):
         if incident is None or incident.merged_into is None:
             break
         target = find_incident(pack, incident.merged_into)
         if target is None:
             break
-        for number in pack.links.numbers(target.id):
-            other = pack.links.read(number)[0]
-            if other is not None and not other.shared and number != link.number:
-                pack.links.write(replace(other, shared=True))
-        pack.links.merge_into(target.id, link.number)
-        link = replace(link, pagerduty_id=target.id, shared=True)
+        link = replace(_share(pack, link, target.id), pagerduty_id=target.id, shared=True)
         incident = target
     return link, incident
+
+
+def _share(pack: Pack, link: Link, incident_id: str) -> Link:
+    """Remember a record's incident; where other records have it too, all of them share it."""
+    numbers = pack.links.numbers(incident_id)
+    others = [number for number in numbers if number != link.number]
+    if not others:
+        if not numbers:
+            pack.links.join(incident_id, link.number)
+        return link
+    for number in others:
+        other = pack.links.read(number)[0]
+        if other is not None and not other.shared and not other.replaced_by:
+            pack.links.write(replace(other, shared=True))
+    pack.links.merge_into(incident_id, link.number)
+    return replace(link, shared=True)
 
 
 def _last(pack: Pack, incident_id: str, entry_type: str) -> Optional[datetime]:
@@ -209,8 +228,8 @@ def _last(pack: Pack, incident_id: str, entry_type: str) -> Optional[datetime]:
     return max((time for time in times if time), default=None)
 
 
-def _look_for_reopening(pack: Pack, pair: Pair) -> None:
-    """Tell a reopening by a person from a resolve that was accepted and never took effect.
+def _look_for_reopening(pack: Pack, pair: Pair, hint: Optional[StackFlowIncident]) -> None:
+    """Tell a reopening by a person from a resolve that is on its way or was lost.
 
     Each side's own time is compared with the other side's resolve; equal times leave it resolved.
     """
@@ -218,25 +237,34 @@ def _look_for_reopening(pack: Pack, pair: Pair) -> None:
     if record is None or incident is None:
         return
     live = incident.status != "resolved"
-    changed = incident.status_changed_at
     if live and link.pagerduty == RESOLVED:
         # Its alert may be closed for good, so an event with the same dedup key may reach nothing.
-        pair.link = link = replace(link, rest_only=True)
+        pair.link = replace(link, rest_only=True)
     if record.state in DONE_STATES and live:
-        resolved_here = parse_time(record.fields.get("resolved_at")) or record.updated_at
-        resolved_there = _last(pack, incident.id, "resolve_log_entry")
-        if link.stackflow == RESOLVED and link.pagerduty == RESOLVED:
-            if resolved_there is None or (resolved_here and
-                                          resolved_there < resolved_here - CLOCK_ALLOWANCE):
-                pair.link = replace(link, pagerduty=OPEN)
-        elif resolved_there and resolved_here and changed and changed > resolved_here:
-            pair.reopened = PAGERDUTY
+        _reopened_in_pagerduty(pack, pair, link, record, incident)
     elif record.state not in DONE_STATES and not live:
-        opened = record.reopened_at
-        if opened is None and link.stackflow == RESOLVED:
+        opened = record.reopened_at or (hint.reopened_at if hint else None)
+        if opened is None and (link.stackflow == RESOLVED or hint and hint.state in DONE_STATES):
             opened = record.updated_at
+        changed = incident.status_changed_at
         if opened and changed and opened > changed:
             pair.reopened = STACKFLOW
+
+
+def _reopened_in_pagerduty(pack: Pack, pair: Pair, link: Link, record: StackFlowIncident,
+                           incident: PagerDutyIncident) -> None:
+    here = parse_time(record.fields.get("resolved_at")) or record.updated_at
+    there = _last(pack, incident.id, "resolve_log_entry")
+    if link.stackflow != RESOLVED or link.pagerduty != RESOLVED:
+        changed = incident.status_changed_at
+        if there and here and changed and changed > here:
+            pair.reopened = PAGERDUTY
+    elif there is None or (here and there < here - CLOCK_ALLOWANCE):
+        sent = parse_time(link.sent_at)
+        if sent and pack.clock.now() - sent < VISIBLE:
+            pair.link, pair.incident = link, None  # on its way: it counts as agreed
+        else:
+            pair.link = replace(pair.link, pagerduty=OPEN)
 
 
 def situation(pack: Pack, pair: Pair, force: bool = False) -> Situation:
@@ -247,6 +275,8 @@ def situation(pack: Pack, pair: Pair, force: bool = False) -> Situation:
         assignee = CARRIED if record.assigned_to == link.assignee else ANOTHER
     if pair.incident is None:
         there = link.pagerduty
+        if there == ACKNOWLEDGED and assignee == ANOTHER:
+            there = OPEN  # PagerDuty may have un-acknowledged it since; once more does no harm
     elif pair.incident.merged_into:
         there = MERGED
     else:

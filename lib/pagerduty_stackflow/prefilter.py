@@ -11,7 +11,8 @@ from typing import Any, Dict, Optional, Tuple
 from .incidents import (CLIENT, StackFlowIncident, number_of_url, pagerduty_id_of_mark, parse_time,
                         reaches)
 from .links import Link, Links
-from .merge import ABSENT, ACKNOWLEDGED, CARRIED, NOBODY, OPEN, stackflow_state
+from .merge import (ABSENT, ACKNOWLEDGED, CARRIED, DONE_STATES, NOBODY, OPEN, RESOLVED,
+                    stackflow_state)
 from .routing import entry_of_service
 from .settings import Settings
 
@@ -80,6 +81,10 @@ def _stackflow(payload: Dict[str, Any], incident: Dict[str, Any], settings: Sett
         return APPLY if settings.sync_notes else (False, "sync_notes is off")
     if link is None or not link.joined:
         return _unpaired(kind, record, settings, start)
+    if (kind == "incident.state_changed" and record.state not in DONE_STATES and
+            link.stackflow == RESOLVED):  # a delivery without `previous` does not tell
+        kind = payload["event_type"] = "incident.reopened"
+        incident["reopened_at"] = incident.get("reopened_at") or incident.get("updated_at")
     if kind == "incident.created" and pagerduty_id_of_mark(record.description) == link.pagerduty_id:
         return False, "a record that this pack created for %s" % link.pagerduty_id
     if kind in ("incident.created", "incident.priority_changed"):

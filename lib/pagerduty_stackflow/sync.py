@@ -36,12 +36,13 @@ def trigger_incident(pack: Pack, incident_id: str, incident: Optional[Mapping[st
     asked, so threshold and first run do not count.
     """
     number = _stackflow_number(pack, incident_id)
-    pair = _taken_at_its_word(pack, number, incident) or read_pair(pack, number)
+    hint = _hint(pack, number, incident)
+    pair = _taken_at_its_word(pack, number, hint) or read_pair(pack, number, hint=hint)
     if pair.record is None:
         raise _no_record(number)
     if not pair.link.joined and not force and _before_start(pack, pair.record):
         return _nothing("created before the pack was installed; force overrides that", None, number)
-    return _settle(pack, pair, Words(), force=force)
+    return _settle(pack, pair, Words(), may_trigger=True, force=force)
 
 
 def acknowledge_incident(pack: Pack, incident_id: str, by: Optional[str] = None,
@@ -135,8 +136,9 @@ def _towards_pagerduty(pack: Pack, incident_id: str, incident: Optional[Mapping[
         return _ask(pack, Pair(Link("", rest_only=True), None, pack.rest.incident(incident_id)),
                     words, state)
     number = _stackflow_number(pack, incident_id)
+    hint = _hint(pack, number, incident)
     if incident is not None:
-        pair = _taken_at_its_word(pack, number, incident)
+        pair = _taken_at_its_word(pack, number, hint)
         if pair is not None and pair.link.joined:
             return _settle(pack, pair, words)
     else:
@@ -144,7 +146,7 @@ def _towards_pagerduty(pack: Pack, incident_id: str, incident: Optional[Mapping[
         if link is not None and _answers_to_events(pack, link) and not words.resolution:
             return _ask(pack, Pair(link, None, stored=link), words, state)
     pack.links.wait(number)  # whoever is opening the pair just now will look again
-    pair = read_pair(pack, number)
+    pair = read_pair(pack, number, hint=hint)
     if pair.record is None and pair.incident is None:
         raise _no_record(number)
     return _ask(pack, pair, words, state) if incident is None else _settle(pack, pair, words)
@@ -158,32 +160,38 @@ def _answers_to_events(pack: Pack, link: Link) -> bool:
         routing_key(pack.settings, link) is not None)
 
 
-def _taken_at_its_word(pack: Pack, number: str,
-                       incident: Optional[Mapping[str, Any]]) -> Optional[Pair]:
-    """The pair as an event shows it, where nothing has to be read: the hot path, without a REST
-    key.
-
-    The record has to be whole, fresh and not older than what was applied; the incident has to
-    answer to events, or the record has to be new to us and not born in PagerDuty. Everything else
-    is read from both sides.
-    """
+def _hint(pack: Pack, number: str,
+          incident: Optional[Mapping[str, Any]]) -> Optional[StackFlowIncident]:
+    """The record as an event carried it; None where it is another's or there is none."""
     if not incident:
         return None
     record = StackFlowIncident.from_record(canonical_record(incident, pack.settings.stackflow.states))
-    if record.number != number or not record.is_complete or record.updated_at is None:
+    return record if record.number == number else None
+
+
+def _taken_at_its_word(pack: Pack, number: str, hint: Optional[StackFlowIncident]) -> Optional[Pair]:
+    """The pair as an event shows it, where nothing has to be read: the hot path, without a REST
+    key.
+
+    The record has to be whole, fresh and not older than what was applied. Then it is enough where
+    nothing is to be written; where the incident answers to events; or where the record is new to
+    us, neither reopened nor born in PagerDuty.
+    """
+    if hint is None or not hint.is_complete or hint.updated_at is None:
         return None
-    if abs(pack.clock.now() - record.updated_at) > FRESH:
+    if abs(pack.clock.now() - hint.updated_at) > FRESH:
         return None
     link = pack.links.read(number)[0]
     if link is None:
-        born_there = pagerduty_id_of_mark(record.description) is not None
-        return None if born_there else Pair(Link(number), record)
+        known = hint.reopened_at or pagerduty_id_of_mark(hint.description)
+        return None if known else Pair(Link(number), hint)
     applied = parse_time(link.stackflow_at)
-    if applied and record.updated_at < applied:
+    if applied and hint.updated_at < applied or link.writing == hint.state:
         return None
-    if link.replaced_by or link.writing == record.state or not _answers_to_events(pack, link):
+    pair = Pair(link, hint, stored=link)
+    if _decide(pack, pair, True).writes and not _answers_to_events(pack, link):
         return None
-    return Pair(link, record, stored=link)
+    return pair
 
 
 def _ask(pack: Pack, pair: Pair, words: Words, state: str) -> Outcome:
@@ -205,12 +213,13 @@ def _ask(pack: Pack, pair: Pair, words: Words, state: str) -> Outcome:
     return _report(pair, DONE if done.writes else SKIPPED, "asked by a person", done)
 
 
-def _settle(pack: Pack, pair: Pair, words: Words, force: bool = False) -> Outcome:
+def _settle(pack: Pack, pair: Pair, words: Words, may_trigger: bool = False,
+            force: bool = False) -> Outcome:
     """Decide, write, remember; read both sides and decide again when somebody else was there
     meanwhile.
     """
     done = Done()
-    decision = _decide(pack, pair, force)
+    decision = _decide(pack, pair, may_trigger, force)
     reason = decision.reason
     for attempt in range(ROUNDS):
         try:
@@ -224,14 +233,18 @@ def _settle(pack: Pack, pair: Pair, words: Words, force: bool = False) -> Outcom
             pack.clock.sleep(2.0 ** attempt / 2)
             done.warnings.append("decided again after: %s" % error.message)
         pair = _read_again(pack, pair)
-        decision = _decide(pack, pair, force)
+        decision = _decide(pack, pair, may_trigger, force)
     if done.writes:
         return _report(pair, DONE, reason, done)
-    in_step = decision.in_step and not done.skipped
-    return _report(pair, ALREADY if in_step else SKIPPED, reason, done)
+    there_already = (decision.in_step or bool(done.found)) and not done.skipped
+    return _report(pair, ALREADY if there_already else SKIPPED, reason, done)
 
 
-def _decide(pack: Pack, pair: Pair, force: bool) -> merge.Decision:
+def _decide(pack: Pack, pair: Pair, may_trigger: bool, force: bool = False) -> merge.Decision:
+    """The merge, for one of several records on an incident, and for an action that opens nothing.
+
+    Only trigger_incident and the reconcile open an incident: they know what is too old for it.
+    """
     link = pair.link
     now = situation(pack, pair, force)
     if link.replaced_by:
@@ -240,6 +253,9 @@ def _decide(pack: Pack, pair: Pair, force: bool) -> merge.Decision:
     if link.shared and merge.RESOLVE in decision.pagerduty and link.stackflow == merge.RESOLVED:
         return merge.Decision("resolved here; merged in PagerDuty with records that are open",
                               link.stackflow, link.pagerduty)
+    if merge.TRIGGER in decision.pagerduty and not may_trigger:
+        return merge.Decision("no PagerDuty incident is open for it", link.stackflow,
+                              link.pagerduty)
     return decision
 
 
@@ -299,7 +315,7 @@ def _settle_all(pack: Pack, numbers: List[str], incident_id: str) -> Outcome:
 
 def _read_again(pack: Pack, pair: Pair) -> Pair:
     if pair.link.number:
-        return read_pair(pack, pair.link.number)
+        return read_pair(pack, pair.link.number, mine=pair.link)
     assert pair.incident is not None
     return Pair(pair.link, None, find_incident(pack, pair.incident.id))
 
@@ -349,7 +365,7 @@ def _nothing(reason: str, incident_id: Optional[str], number: Optional[str] = No
 
 
 def _report(pair: Pair, outcome: str, reason: str, done: Done) -> Outcome:
-    words = "; ".join([reason] + done.writes + done.skipped)
+    words = "; ".join([reason] + done.writes + done.found + done.skipped)
     return Outcome(outcome, words, pair.link.number or None, pair.incident_id, pair.link.dedup_key,
                    done.warnings)
 

@@ -31,9 +31,10 @@ class Words:
 
 @dataclass
 class Done:
-    """What was written, in words, and what had to be left out or cut."""
+    """What was written, found to be there already, left out, and cut or repeated; in words."""
 
     writes: List[str] = field(default_factory=list)
+    found: List[str] = field(default_factory=list)
     skipped: List[str] = field(default_factory=list)
     warnings: List[str] = field(default_factory=list)
 
@@ -76,7 +77,7 @@ def _trigger(pack: Pack, pair: Pair, done: Done) -> None:
     key, found = _next_key(pack, pair)
     if found is not None:
         pair.incident = found
-        done.skipped.append("an incident is open under %s" % key)
+        done.found.append("an incident is open under %s" % key)
     else:
         done.warnings += _send_trigger(pack, record, entry, key)
         done.writes.append("triggered in PagerDuty, service %s" % entry.service_name)
@@ -85,7 +86,7 @@ def _trigger(pack: Pack, pair: Pair, done: Done) -> None:
         number=record.number, dedup_key=key, service_id=entry.service_id,
         pagerduty_id=found.id if found else None, key_fingerprint=fingerprint(entry.integration_key),
         stackflow_at=pair.link.stackflow_at, assignee=pair.link.assignee,
-        triggered_at=format_time(pack.clock.now()))
+        sent_at=format_time(pack.clock.now()))
 
 
 def _next_key(pack: Pack, pair: Pair) -> Tuple[str, Optional[PagerDutyIncident]]:
@@ -137,6 +138,7 @@ def _acknowledge(pack: Pack, pair: Pair, words: Words, done: Done) -> None:
     key = routing_key(pack.settings, link)
     if key is not None and link.dedup_key:
         pack.events.acknowledge(key, link.dedup_key)
+        pair.link = replace(link, sent_at=format_time(pack.clock.now()))
         done.writes.append("acknowledged in PagerDuty")
     elif pair.incident is None:
         done.skipped.append("PagerDuty does not show the incident yet")
@@ -161,6 +163,7 @@ def _resolve(pack: Pack, pair: Pair, words: Words, done: Done) -> None:
         key = None  # only REST takes a resolution
     if key is not None and link.dedup_key:
         pack.events.resolve(key, link.dedup_key)
+        pair.link = replace(link, sent_at=format_time(pack.clock.now()))
         done.writes.append("resolved in PagerDuty")
         return
     if pair.incident is None:
@@ -217,7 +220,7 @@ def create_record(pack: Pack, pair: Pair, done: Done) -> None:
     old = pair.record
     owner = owner_of_mark(pack, incident.id)
     if owner is not None and (old is None or owner != old.number):
-        done.skipped.append("%s was created for it already" % owner)
+        done.found.append("%s was created for it" % owner)
     else:
         created = pack.stackflow.create(_new_record(pack, pair, done))
         owner = _settle_race(pack, incident.id, created)
