@@ -13,15 +13,18 @@ from urllib.parse import urlsplit
 
 from .errors import BadInputError
 
-STACKFLOW_NUMBER = re.compile(r"^INC[0-9]{1,20}$")
+STACKFLOW_NUMBER = re.compile(r"^INC[0-9]{1,20}\Z")
 """`id` and `number` of a record are equal and of the form INC + digits (StackFlow
 api/incidents.html).
 """
-PAGERDUTY_ID = re.compile(r"^[PQ][0-9A-Z]{6,20}$")
+PAGERDUTY_ID = re.compile(r"^[PQ][0-9A-Z]{6,20}\Z")
+STAMP = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,](\d{1,9}))?\s*"
+                   r"(Z|[+-]\d\d:?\d\d)?", re.IGNORECASE)
 CLIENT = "StackFlow"
 """`client` of every trigger: the mark that comes back in the webhook `incident.triggered`."""
 DEDUP_KEY_LIMIT = 255
 """Characters (PagerDuty Events API v2, Send an Alert Event)."""
+KEY = re.compile(r"stackflow:.*:(INC[0-9]{1,20})(?::([1-9][0-9]{0,8}))?")
 PRIORITIES = ("P1", "P2", "P3", "P4")
 MARK = "PagerDuty-Incident-Id: "
 """Followed by the id as a word of its own, so that StackFlow's full-text search finds it however it
@@ -35,8 +38,8 @@ def is_stackflow_number(incident_id: str) -> bool:
         return True
     if isinstance(incident_id, str) and PAGERDUTY_ID.match(incident_id):
         return False
-    raise BadInputError("%r is neither a StackFlow number nor a PagerDuty incident id" % (incident_id,),
-                        "give a number such as INC0001234 or an id such as Q1ABCDEFGHIJKL")
+    raise BadInputError("%r is neither a StackFlow number nor a PagerDuty incident id" %
+                        (incident_id,), "give a number such as INC0001234 or an id such as Q1ABCDEFGHIJKL")
 
 
 def dedup_key(host: str, number: str, reopened: int = 0) -> str:
@@ -51,15 +54,11 @@ def dedup_key(host: str, number: str, reopened: int = 0) -> str:
 
 def number_of_key(key: Any, host: str) -> Optional[Tuple[str, int]]:
     """Number and count of reopenings of a dedup key of ours; None for anybody else's key."""
-    if not isinstance(key, str):
+    match = KEY.fullmatch(key) if isinstance(key, str) else None
+    if match is None:
         return None
-    parts = key.split(":")
-    if len(parts) not in (3, 4) or not STACKFLOW_NUMBER.match(parts[2]):
-        return None
-    count = parts[3] if len(parts) == 4 else "0"
-    if not count.isdigit() or dedup_key(host, parts[2], int(count)) != key:
-        return None
-    return parts[2], int(count)
+    number, count = match.group(1), int(match.group(2) or 0)
+    return (number, count) if dedup_key(host, number, count) == key else None
 
 
 def record_url(instance_url: str, number: str) -> str:
@@ -99,8 +98,7 @@ def parse_time(text: Any) -> Optional[datetime]:
     """An ISO 8601 stamp as aware UTC; None where it is absent or unreadable."""
     if not isinstance(text, str):
         return None
-    match = re.match(r"^(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,](\d{1,9}))?\s*(Z|[+-]\d\d:?\d\d)?$",
-                     text.strip(), re.IGNORECASE)
+    match = STAMP.fullmatch(text.strip())
     if match is None:
         return None
     day, clock, fraction, zone = match.groups()
@@ -199,7 +197,8 @@ class PagerDutyIncident:
             service_name=service.get("summary"),
             escalation_policy_id=_object(data.get("escalation_policy")).get("id"),
             html_url=str(data.get("html_url") or ""), created_at=parse_time(data.get("created_at")),
-            status_changed_at=parse_time(data.get("last_status_change_at") or data.get("updated_at")),
+            status_changed_at=parse_time(data.get("last_status_change_at") or
+                                         data.get("updated_at")),
             merged_into=merge_target(data.get("resolve_reason")))
 
 

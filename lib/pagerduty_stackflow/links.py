@@ -7,15 +7,17 @@ datastore costs look-ups and never a duplicate.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Dict, List, Optional, Protocol, Tuple
 
 from .clock import Clock
 from .errors import DatastoreError
-from .incidents import format_time
-from .merge import ABSENT, RESOLVED
+from .incidents import STACKFLOW_NUMBER, format_time
+from .merge import ABSENT, ACKNOWLEDGED, OPEN, RESOLVED
 
 PREFIX = "pagerduty_stackflow."
+STATES = (ABSENT, OPEN, ACKNOWLEDGED, RESOLVED)
+"""What two sides can have agreed on."""
 DAY = 24 * 3600
 EXPIRY = 90 * DAY
 """Seconds that a link outlives the closing of both sides."""
@@ -25,12 +27,15 @@ older.
 """
 PAGE = 100
 """`api.max_page_size`: the most values that one list call of StackStorm returns."""
+NEIGHBOURS = 1000
+"""Values that are looked at for one key: a prefix also finds the keys that go on after it."""
 
 
 class Store(Protocol):
     """What the pack uses of StackStorm's `action_service` and `sensor_service`."""
 
-    def get_value(self, name: str, local: bool = True, scope: str = "", decrypt: bool = False) -> Any:
+    def get_value(self, name: str, local: bool = True, scope: str = "",
+                  decrypt: bool = False) -> Any:
         """The value, or None, also when the datastore did not answer."""
 
     def list_values(self, local: bool = True, prefix: Optional[str] = None,
@@ -89,17 +94,24 @@ class Link:
         return self.stackflow == RESOLVED and self.pagerduty in (RESOLVED, ABSENT)
 
 
-_FIELDS = tuple(field.name for field in fields(Link))
+_FIELDS = tuple(field for field in fields(Link) if field.name != "number")
 
 
 def _decode(number: str, text: Any) -> Optional[Link]:
     """A stored link; None where the value is not one (somebody edited it): it is rebuilt then."""
     try:
         data = json.loads(text)
-        known = {name: data[name] for name in _FIELDS if name in data}
-        return replace(Link(**known), number=number)
-    except (TypeError, ValueError, KeyError):
+    except (TypeError, ValueError, RecursionError):
         return None
+    if not isinstance(data, dict):
+        return None
+    known = {field.name: data[field.name] for field in _FIELDS if field.name in data}
+    for field in _FIELDS:
+        kind = bool if isinstance(field.default, bool) else str
+        if field.name in known and not isinstance(known[field.name], kind):
+            return None
+    link = Link(number=number, **known)
+    return link if link.stackflow in STATES and link.pagerduty in STATES else None
 
 
 class Links:
@@ -132,7 +144,10 @@ class Links:
 
     def stop_waiting(self, number: str) -> None:
         """The waiting change was looked at."""
-        self._store.delete_value(PREFIX + "link." + number + ".waiting", local=False)
+        try:
+            self._store.delete_value(PREFIX + "link." + number + ".waiting", local=False)
+        except Exception as error:  # as below
+            raise _unreachable(error) from error
 
     def numbers(self, pagerduty_id: str) -> List[str]:
         """The StackFlow numbers of a PagerDuty incident: its own first, then those that merges
@@ -140,9 +155,9 @@ class Links:
         """
         key = PREFIX + "pagerduty." + pagerduty_id
         found = self._list(key)
-        own = [found[key]] if key in found else []
         merged = sorted(value for name, value in found.items() if name.startswith(key + "."))
-        return own + [number for number in merged if number not in own]
+        numbers = ([found[key]] if key in found else []) + merged
+        return [number for number in dict.fromkeys(numbers) if STACKFLOW_NUMBER.match(number)]
 
     def join(self, pagerduty_id: str, number: str) -> None:
         """Remember the number of a PagerDuty incident; it follows from the incident's own marks."""
@@ -165,11 +180,17 @@ class Links:
         return stored
 
     def _list(self, prefix: str) -> Dict[str, str]:
+        found: Dict[str, str] = {}
         try:
-            values = self._store.list_values(local=False, prefix=prefix, limit=PAGE, offset=0)
-            return {value.name: value.value for value in values}
+            for offset in range(0, NEIGHBOURS, PAGE):
+                values = self._store.list_values(local=False, prefix=prefix, limit=PAGE,
+                                                 offset=offset)
+                found.update({value.name: str(value.value) for value in values})
+                if len(values) < PAGE:
+                    break
         except Exception as error:  # StackStorm's client raises whatever its transport raised
             raise _unreachable(error) from error
+        return found
 
     def _set(self, name: str, value: str, ttl: Optional[int]) -> None:
         try:
@@ -180,5 +201,5 @@ class Links:
 
 def _unreachable(error: Exception) -> DatastoreError:
     return DatastoreError("the StackStorm datastore did not answer (%s)" % type(error).__name__,
-                          "check st2api and its database; the event is applied by the next reconcile",
-                          retryable=True)
+                          "check st2api and its database; the event is applied by the next "
+                          "reconcile", retryable=True)

@@ -55,12 +55,13 @@ def read_pair(pack: Pack, number: str, about: Optional[str] = None,
         link = replace(mine, stackflow_at=link.stackflow_at or mine.stackflow_at)
     record = find_record(pack, number)
     if link.joined:
-        incident = _linked_incident(pack, link)
+        incident = linked_incident(pack, link)
     else:
         link, incident = _rebuild(pack, link, record)
     if about and not link.shared and (incident is None or incident.id != about):
         link, incident = _other_incident(pack, link, incident, about)
-    if incident is not None and incident.merged_into is None and link.pagerduty_id is None:
+    if incident is not None and incident.merged_into is None and (
+            link.pagerduty_id is None or incident.id == about):
         link = _share(pack, replace(link, pagerduty_id=incident.id), incident.id)
     link, incident = _follow_merges(pack, link, incident)
     if incident is not None:
@@ -102,10 +103,7 @@ def numbers_of(pack: Pack, incident_id: str) -> List[str]:
         ours = (number_of_key(key, pack.settings.stackflow.host)
                 for key in pack.rest.alert_keys(incident_id))
         owner = next((found[0] for found in ours if found), None)
-    if owner is None:
-        return []
-    pack.links.join(incident_id, owner)
-    return [owner]
+    return [] if owner is None else [owner]
 
 
 def owner_of_mark(pack: Pack, incident_id: str) -> Optional[str]:
@@ -139,7 +137,8 @@ def newest_of_record(pack: Pack, number: str) -> Optional[Link]:
         count += 1
 
 
-def _linked_incident(pack: Pack, link: Link) -> Optional[PagerDutyIncident]:
+def linked_incident(pack: Pack, link: Link) -> Optional[PagerDutyIncident]:
+    """The incident that a link names by its id or its dedup key, or None."""
     if link.pagerduty_id:
         return find_incident(pack, link.pagerduty_id)
     if not link.dedup_key:
@@ -281,10 +280,13 @@ def situation(pack: Pack, pair: Pair, force: bool = False) -> Situation:
         there = MERGED
     else:
         there = STATUS.get(pair.incident.status, OPEN)
+    reopened = pair.reopened
+    if force and record is not None and record.state not in DONE_STATES:
+        reopened = STACKFLOW  # a person asks for a page whatever PagerDuty says
     return Situation(
         agreed_stackflow=link.stackflow, agreed_pagerduty=link.pagerduty,
         stackflow=record.state if record else None, assignee=assignee, pagerduty=there,
-        reopened=pair.reopened, moved=link.moved, bidirectional_sync=settings.bidirectional_sync,
+        reopened=reopened, moved=link.moved, bidirectional_sync=settings.bidirectional_sync,
         auto_acknowledge=settings.auto_acknowledge,
         reaches_threshold=force or reaches(record.priority if record else None,
                                            settings.priority_threshold))

@@ -24,7 +24,8 @@ def _same(left: Optional[str], right: Optional[str]) -> bool:
     return (left or "").strip().casefold() == (right or "").strip().casefold()
 
 
-def find_route(settings: Settings, group: Optional[str], category: Optional[str]) -> Optional[Route]:
+def find_route(settings: Settings, group: Optional[str],
+               category: Optional[str]) -> Optional[Route]:
     """The entry of an assignment group: exact pair, then the group alone; None where the group has
     no entry.
 
@@ -64,7 +65,8 @@ def unmapped_group(settings: Settings, group: Optional[str]) -> RoutingError:
     return RoutingError(
         "assignment group %r has no entry in service_mapping, so nobody would be paged; nearest: %s"
         % (group or "", listed),
-        "add the group to service_mapping, set default_pagerduty_service_id, or correct the group in StackFlow")
+        "add the group to service_mapping, set default_pagerduty_service_id, or correct the group "
+        "in StackFlow")
 
 
 def entry_of_service(settings: Settings, service_id: Optional[str]) -> Optional[ServiceMapping]:

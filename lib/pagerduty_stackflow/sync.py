@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, List, Mapping, Optional
 
 from . import merge
 from .errors import BadInputError, ConflictError, NotFoundError, PackError
-from .incidents import (PagerDutyIncident, StackFlowIncident, format_time, is_stackflow_number,
-                        pagerduty_id_of_mark, parse_time)
+from .incidents import (StackFlowIncident, format_time, is_stackflow_number, pagerduty_id_of_mark,
+                        parse_time)
 from .links import Link
 from .pack import ALREADY, DONE, SKIPPED, Outcome, Pack
-from .pairs import Pair, find_incident, find_record, numbers_of, read_pair, situation
+from .pairs import Pair, find_incident, numbers_of, read_pair, situation
 from .routing import entry_of_service
 from .stackflow.records import canonical_record
 from .transport import OutcomeUnknownError
@@ -37,7 +37,8 @@ def trigger_incident(pack: Pack, incident_id: str, incident: Optional[Mapping[st
     """
     number = _stackflow_number(pack, incident_id)
     hint = _hint(pack, number, incident)
-    pair = _taken_at_its_word(pack, number, hint) or read_pair(pack, number, hint=hint)
+    pair = (_taken_at_its_word(pack, hint, pack.links.read(number)[0]) or
+            read_pair(pack, number, hint=hint))
     if pair.record is None:
         raise _no_record(number)
     if not pair.link.joined and not force and _before_start(pack, pair.record):
@@ -103,33 +104,6 @@ def set_stackflow_state(pack: Pack, incident_id: str, state: str, note: Optional
     return outcome
 
 
-def get_incident(pack: Pack, incident_id: str) -> Dict[str, Any]:
-    """Both sides as they are, and the link, without writing anything; NotFoundError where neither
-    side has it.
-    """
-    if is_stackflow_number(incident_id):
-        number: Optional[str] = incident_id
-        link = pack.links.read(incident_id)[0]
-        record = find_record(pack, incident_id)
-        incident = find_incident(pack, link.pagerduty_id) if link and link.pagerduty_id else None
-        if link is not None and incident is None and link.dedup_key:
-            found = pack.rest.incidents_of_key(link.dedup_key)
-            incident = found[-1] if found else None
-    else:
-        incident = find_incident(pack, incident_id)
-        number = next(iter(pack.links.numbers(incident_id)), None)
-        link = pack.links.read(number)[0] if number else None
-        record = find_record(pack, number) if number else None
-    if record is None and incident is None:
-        raise NotFoundError("neither StackFlow nor PagerDuty knows %s" % incident_id,
-                            "check the id")
-    return {"stackflow_id": number, "pagerduty_incident_id": incident.id if incident else None,
-            "dedup_key": link.dedup_key if link else None,
-            "stackflow": dict(record.fields) if record else None,
-            "pagerduty": _shown(incident) if incident else None,
-            "link": {name: value for name, value in vars(link).items() if value} if link else None}
-
-
 def _towards_pagerduty(pack: Pack, incident_id: str, incident: Optional[Mapping[str, Any]],
                        words: Words, state: str) -> Outcome:
     if not is_stackflow_number(incident_id) and not numbers_of(pack, incident_id):
@@ -137,15 +111,15 @@ def _towards_pagerduty(pack: Pack, incident_id: str, incident: Optional[Mapping[
                     words, state)
     number = _stackflow_number(pack, incident_id)
     hint = _hint(pack, number, incident)
-    if incident is not None:
-        pair = _taken_at_its_word(pack, number, hint)
-        if pair is not None and pair.link.joined:
-            return _settle(pack, pair, words)
-    else:
-        link = pack.links.read(number)[0]
-        if link is not None and _answers_to_events(pack, link) and not words.resolution:
+    link = pack.links.read(number)[0]
+    if incident is None and link is not None and not words.resolution:
+        if _answers_to_events(pack, link):
             return _ask(pack, Pair(link, None, stored=link), words, state)
-    pack.links.wait(number)  # whoever is opening the pair just now will look again
+    known = _taken_at_its_word(pack, hint, link) if link is not None and link.joined else None
+    if known is not None:
+        return _settle(pack, known, words)
+    if link is None or not link.joined:
+        pack.links.wait(number)  # whoever is opening the pair just now will look again
     pair = read_pair(pack, number, hint=hint)
     if pair.record is None and pair.incident is None:
         raise _no_record(number)
@@ -169,7 +143,8 @@ def _hint(pack: Pack, number: str,
     return record if record.number == number else None
 
 
-def _taken_at_its_word(pack: Pack, number: str, hint: Optional[StackFlowIncident]) -> Optional[Pair]:
+def _taken_at_its_word(pack: Pack, hint: Optional[StackFlowIncident],
+                       link: Optional[Link]) -> Optional[Pair]:
     """The pair as an event shows it, where nothing has to be read: the hot path, without a REST
     key.
 
@@ -181,10 +156,9 @@ def _taken_at_its_word(pack: Pack, number: str, hint: Optional[StackFlowIncident
         return None
     if abs(pack.clock.now() - hint.updated_at) > FRESH:
         return None
-    link = pack.links.read(number)[0]
     if link is None:
         known = hint.reopened_at or pagerduty_id_of_mark(hint.description)
-        return None if known else Pair(Link(number), hint)
+        return None if known else Pair(Link(hint.number), hint)
     applied = parse_time(link.stackflow_at)
     if applied and hint.updated_at < applied or link.writing == hint.state:
         return None
@@ -223,7 +197,7 @@ def _settle(pack: Pack, pair: Pair, words: Words, may_trigger: bool = False,
     reason = decision.reason
     for attempt in range(ROUNDS):
         try:
-            carry_out(pack, pair, decision, words, done)
+            decision = carry_out(pack, pair, decision, words, done)
             created = pair.record is not None and merge.CREATE in decision.stackflow
             if not _remember(pack, pair, decision) and not created:
                 break
@@ -266,10 +240,8 @@ def _remember(pack: Pack, pair: Pair, decision: merge.Decision) -> bool:
     link, record = pair.link, pair.record
     if not link.number or decision.follow_merge:
         return False
-    agreed_there = decision.agreed_pagerduty
-    if link.shared and decision.agreed_stackflow == merge.RESOLVED and pair.incident is not None:
-        agreed_there = merge.OPEN if pair.incident.status != "resolved" else merge.RESOLVED
-    link = replace(link, stackflow=decision.agreed_stackflow, pagerduty=agreed_there, writing=None)
+    link = replace(link, stackflow=decision.agreed_stackflow, pagerduty=decision.agreed_pagerduty,
+                   writing=None)
     if record is not None:
         link = replace(link, assignee=_carried(link, record, decision),
                        stackflow_at=_later(link.stackflow_at, record))
@@ -300,17 +272,26 @@ def _later(stamp: Optional[str], record: StackFlowIncident) -> Optional[str]:
 def _settle_all(pack: Pack, numbers: List[str], incident_id: str) -> Outcome:
     """Settle every record of a PagerDuty incident; a merge can have put several on one."""
     outcomes = []
+    failures = []
     for number in numbers:
-        pair = read_pair(pack, number, about=incident_id)
-        if pair.incident is not None and pair.incident.id != incident_id and not pair.link.shared:
-            outcomes.append(_nothing("%s has a newer incident, %s" % (number, pair.incident.id),
-                                     incident_id, number))
-        else:
-            outcomes.append(_settle(pack, pair, Words()))
+        try:
+            outcomes.append(_settle_about(pack, number, incident_id))
+        except PackError as error:  # the other records shall not wait for this one
+            failures.append(error)
+    if failures:
+        raise failures[0]
     best = min(outcomes, key=lambda one: (DONE, ALREADY, SKIPPED).index(one.outcome))
     best.reason = "; ".join(dict.fromkeys(one.reason for one in outcomes))
     best.warnings = [warning for one in outcomes for warning in one.warnings]
     return best
+
+
+def _settle_about(pack: Pack, number: str, incident_id: str) -> Outcome:
+    pair = read_pair(pack, number, about=incident_id)
+    if pair.incident is not None and pair.incident.id != incident_id and not pair.link.shared:
+        return _nothing("%s has a newer incident, %s" % (number, pair.incident.id), incident_id,
+                        number)
+    return _settle(pack, pair, Words())
 
 
 def _read_again(pack: Pack, pair: Pair) -> Pair:
@@ -369,7 +350,3 @@ def _report(pair: Pair, outcome: str, reason: str, done: Done) -> Outcome:
     return Outcome(outcome, words, pair.link.number or None, pair.incident_id, pair.link.dedup_key,
                    done.warnings)
 
-
-def _shown(incident: PagerDutyIncident) -> Dict[str, Any]:
-    return {name: format_time(value) if hasattr(value, "tzinfo") else value
-            for name, value in vars(incident).items()}

@@ -5,33 +5,30 @@ errors.
 from __future__ import annotations
 
 import json
+import os
 import random
+import socket
+import ssl
+import threading
 from dataclasses import dataclass
-from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Type
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Type, Union
 from urllib.parse import urlsplit
 
 import requests
-from urllib3.exceptions import InvalidHeader, NewConnectionError
-from urllib3.util.retry import Retry
+from urllib3.exceptions import HTTPError, NewConnectionError
+from urllib3.util.timeout import Timeout
 
+from .answers import error_of, may_retry, pause
 from .clock import Clock
-from .errors import ApiError, ConflictError, NotFoundError
+from .errors import ApiError
 from .settings import HttpSettings
 
-PAGERDUTY = "PagerDuty"
-STACKFLOW = "StackFlow"
 RUN_SECONDS = 540
 """Budget of one action run, under StackStorm's own 600 s for a Python action."""
 MAX_WAIT = 30.0
 """Longest pause in seconds between two tries when the server names none."""
 MAX_BODY = 32 * 1024 * 1024
 USER_AGENT = "stackstorm-pagerduty_stackflow"
-QUOTED = 300
-"""Characters of a server's own message that an error repeats."""
-
-# PagerDuty REST API, Errors: codes that say that somebody else moved the incident first.
-PAGERDUTY_CONFLICTS = (1001, 1002, 1005, 1006, 1011, 1012, 1019)
-PAGERDUTY_NOT_FOUND = (2100, 5001)
 
 
 class OutcomeUnknownError(ApiError):
@@ -50,59 +47,19 @@ class Answer:
     headers: Mapping[str, str]
 
 
-def may_retry(status: int) -> bool:
-    """The one table: 408, 429 and 5xx are tried again, everything else is final."""
-    return status in (408, 429) or 500 <= status <= 599
-
-
-def pause(headers: Mapping[str, str], now: float) -> Optional[float]:
-    """Seconds that the server asks to wait, or None.
-
-    `ratelimit-reset` in seconds (PagerDuty REST API, Rate Limits), `Retry-After` in seconds or as a
-    date, `X-RateLimit-Reset` in epoch seconds (StackFlow api/rate-limits-errors.html); ``now`` is
-    in epoch seconds.
-    """
-    low = {name.lower(): value for name, value in headers.items()}
-    try:
-        if "ratelimit-reset" in low:
-            return max(0.0, float(low["ratelimit-reset"]))
-        if "retry-after" in low:
-            return max(0.0, float(Retry(0).parse_retry_after(low["retry-after"])))
-        if "x-ratelimit-reset" in low:
-            return max(0.0, float(low["x-ratelimit-reset"]) - now)
-    except (ValueError, InvalidHeader):
-        return None
-    return None
-
-
-def server_message(body: Any) -> Tuple[str, Optional[Any]]:
-    """The server's own words and its error code, from any of the shapes that the two systems use.
-
-    PagerDuty: `error` as an object, a string or a list, or the Events API's `message` and `errors`.
-    StackFlow: `error` as a string beside `code`, or as an object.
-    """
-    if not isinstance(body, dict):
-        return "", None
-    error = body.get("error", body)
-    if isinstance(error, str):
-        return error, body.get("code")
-    if isinstance(error, list):
-        return "; ".join(str(item) for item in error), None
-    if not isinstance(error, dict):
-        return "", None
-    details = error.get("errors")
-    if isinstance(details, dict):
-        details = ["%s: %s" % item for item in details.items()]
-    words = [str(error.get("message") or "")]
-    words += [str(item) for item in details] if isinstance(details, list) else [str(details or "")]
-    return ": ".join(word for word in words if word), error.get("code")
-
-
-def no_redirects_and_no_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:
+def no_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:
     """An `auth` that changes nothing: it keeps requests from putting a netrc password over our
     header.
     """
     return request
+
+
+class _Failure(NamedTuple):
+    """One try that failed; ``undone``: it was surely not carried out."""
+
+    error: ApiError
+    wait: Optional[float] = None
+    undone: bool = False
 
 
 class Transport:
@@ -124,80 +81,161 @@ class Transport:
         (refused connection, 429); otherwise OutcomeUnknownError says that it has to be looked up.
         Raises ApiError or a subclass; never shows a header, a query value or a body of ours.
         """
+        if self._session is None:
+            self._session = requests.Session()
         what = "%s %s %s" % (system, method, urlsplit(url).path)
+        options = {"headers": dict(headers, **{"User-Agent": USER_AGENT}), "params": list(params),
+                   "json": data, "data": form}
+        secrets = _secrets(headers, data, form)
         end = min(self._clock.monotonic() + self._http.total_seconds, self._end)
+        error = ApiError("%s: the time of this run is used up" % what,
+                         "run it again, or let the reconcile finish it", True, system)
         tries = 0
         while True:
-            tries += 1
-            error, wait, surely_undone = self._attempt(system, what, method, url, headers, params,
-                                                       data, form, end)
-            if isinstance(error, Answer):
-                return error
-            if not error.retryable:
+            left = end - self._clock.monotonic()
+            if left <= 0:
                 raise error
-            if not repeatable and not surely_undone:
+            tries += 1
+            result = self._attempt(system, what, method, url, options, secrets,
+                                   min(left, self._http.timeout_seconds))
+            if isinstance(result, Answer):
+                return result
+            error = result.error
+            if not repeatable and not result.undone:
                 raise OutcomeUnknownError(error.message, error.hint, True, system, error.status,
                                           error.code)
-            delay = wait if wait is not None else random.uniform(0, min(MAX_WAIT, 2.0 ** tries))
+            if not error.retryable:
+                raise error
+            delay = result.wait or random.uniform(0, min(MAX_WAIT, 2.0 ** tries))
             if self._clock.monotonic() + delay >= end:
-                error.message += " (%d tries)" % tries
-                error.args = (error.message,)
+                if tries > 1:
+                    error.message += " (%d tries)" % tries
+                    error.args = (error.message,)
                 raise error
             self._clock.sleep(delay)
 
-    def _attempt(self, system: str, what: str, method: str, url: str, headers: Mapping[str, str],
-                 params: Sequence[Tuple[str, str]], data: Any, form: Optional[Mapping[str, str]],
-                 end: float) -> Tuple[Any, Optional[float], bool]:
-        """One try: the answer or the error, the pause that the server asks for, and whether it was
-        surely not carried out.
+    def _attempt(self, system: str, what: str, method: str, url: str, options: Dict[str, Any],
+                 secrets: Sequence[str], limit: float) -> Union[Answer, _Failure]:
+        """One try of at most ``limit`` seconds. Errors are made here and raised by the caller, so
+        that no exception of requests, which holds URLs and headers, is chained to them.
         """
-        if self._session is None:
-            self._session = requests.Session()
-        limit = min(self._http.timeout_seconds, max(0.1, end - self._clock.monotonic()))
-        try:
-            response = self._session.request(
-                method, url, params=list(params), json=data, data=form,
-                headers=dict(headers, **{"User-Agent": USER_AGENT}),
-                timeout=limit, allow_redirects=False, stream=True, auth=no_redirects_and_no_netrc)
-            text = self._read(response, limit)
-        except (requests.RequestException, OSError) as error:
-            refused = _has_cause(error, NewConnectionError)
-            return ApiError("%s: %s" % (what, _reason(error)),
-                            "check the network, the proxy and the base URL of %s" % system, True,
-                            system), None, refused
-        body = _parse(response, text)
-        if 200 <= response.status_code < 300:
-            if body is None and text.strip():
-                return ApiError("%s: the answer is not JSON" % what,
-                                "check the base URL of %s; a proxy may be answering" % system, True,
-                                system, response.status_code), None, False
-            return Answer(response.status_code, body, response.headers), None, False
-        wait = pause(response.headers, self._clock.now().timestamp())
-        return (_error(system, what, response.status_code, body), wait,
-                response.status_code == 429)
-
-    def _read(self, response: requests.Response, limit: float) -> bytes:
-        """The body, within the time and size that one request may take."""
+        assert self._session is not None
         end = self._clock.monotonic() + limit
-        parts, size = [], 0
-        with response:
-            for part in response.iter_content(65536):
-                parts.append(part)
-                size += len(part)
-                if size > MAX_BODY or self._clock.monotonic() > end:
-                    raise requests.exceptions.ReadTimeout("the body is too long or too slow")
-        expected = response.headers.get("Content-Length", "")
-        if expected.isdigit() and "Content-Encoding" not in response.headers:
-            if size < int(expected) and response.request.method != "HEAD":
-                raise requests.exceptions.ChunkedEncodingError("the body ended early")
-        return b"".join(parts)
+        try:
+            response = self._session.request(method, url, **dict(
+                options, timeout=Timeout(total=limit), allow_redirects=False, stream=True,
+                auth=no_netrc))
+            text = _read(response, max(0.0, end - self._clock.monotonic()))
+        except (requests.RequestException, HTTPError, OSError, ValueError) as error:
+            return _network_failure(system, what, error)
+        status = response.status_code
+        if text is None:
+            return _Failure(ApiError(
+                "%s: the answer is longer than %d bytes" % (what, MAX_BODY),
+                "check the base URL of %s; a proxy may be answering" % system, False, system,
+                status))
+        body = _parse(text)
+        if 200 <= status < 300:
+            if body is None and text.strip():
+                return _Failure(ApiError(
+                    "%s: the answer is not JSON" % what,
+                    "check the base URL of %s; a proxy may be answering" % system, True, system,
+                    status))
+            return Answer(status, body, response.headers)
+        wait = pause(status, response.headers, self._clock.now().timestamp())
+        return _Failure(error_of(system, what, status, body, secrets), wait,
+                        undone=status == 429 or not may_retry(status))
 
 
-def _parse(response: requests.Response, text: bytes) -> Any:
+def _read(response: requests.Response, limit: float) -> Optional[bytes]:
+    """The body, within ``limit`` seconds; None where it is too long."""
+    parts, size = [], 0
+    with response, _Deadline(response, limit):
+        for part in response.iter_content(65536):
+            parts.append(part)
+            size += len(part)
+            if size > MAX_BODY:
+                return None
+    expected = response.headers.get("Content-Length", "")
+    if expected.isdecimal() and response.raw.tell() < int(expected):  # urllib3 1 does not look
+        raise requests.exceptions.ChunkedEncodingError("the body ended early")
+    return b"".join(parts)
+
+
+class _Deadline:
+    """Cuts a connection off after so many seconds, as the timeout of a socket begins anew with
+    every byte that comes; raises ReadTimeout then.
+    """
+
+    def __init__(self, response: requests.Response, seconds: float) -> None:
+        self._passed = False
+        self._twin: Optional[socket.socket] = None
+        self._timer = threading.Timer(seconds, self._cut_off)
+        self._timer.daemon = True
+        try:
+            self._twin = socket.socket(fileno=os.dup(response.raw.fileno()))
+        except (OSError, ValueError, AttributeError):
+            pass  # read to its end already, or no socket at all
+
+    def __enter__(self) -> None:
+        if self._twin is not None:
+            self._timer.start()
+
+    def __exit__(self, *_: Any) -> None:
+        if self._twin is not None:
+            self._timer.cancel()
+            self._timer.join()
+            self._twin.close()
+        if self._passed:
+            raise requests.exceptions.ReadTimeout("the body is too slow")
+
+    def _cut_off(self) -> None:
+        self._passed = True
+        try:
+            if self._twin is not None:
+                self._twin.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # the other end was faster
+
+
+def _parse(text: bytes) -> Any:
     try:
         return json.loads(text.decode("utf-8")) if text.strip() else None
     except (ValueError, RecursionError):
         return None
+
+
+def _secrets(headers: Mapping[str, str], data: Any, form: Optional[Mapping[str, str]]) -> List[str]:
+    """What a server must not echo into an error: gateways are known to quote the credentials."""
+    found = [headers.get("Authorization", "").rpartition(" ")[2]]
+    found += [found[0].rpartition("token=")[2]]
+    found += [str(data.get("routing_key"))] if isinstance(data, dict) else []
+    found += list((form or {}).values())
+    return sorted((one for one in found if len(one) >= 8), key=len, reverse=True)
+
+
+def _network_failure(system: str, what: str, error: Exception) -> _Failure:
+    if _has_cause(error, ssl.SSLCertVerificationError):
+        return _Failure(ApiError(
+            "%s: the TLS certificate is not trusted" % what,
+            "check the base URL of %s; for a CA of your own set REQUESTS_CA_BUNDLE to its file" %
+            system, False, system), undone=True)
+    if isinstance(error, ValueError) or not isinstance(error, NETWORK):
+        words = str(error) if type(error) is OSError else type(error).__name__
+        return _Failure(ApiError(
+            "%s: the request cannot be made (%s)" % (what, words),
+            "look for characters that do not belong there in the key or token, the e-mail and the "
+            "base URL of %s, and at REQUESTS_CA_BUNDLE" % system, False, system), undone=True)
+    undone = (_has_cause(error, NewConnectionError) or
+              isinstance(error, requests.exceptions.ConnectTimeout))
+    return _Failure(ApiError("%s: %s" % (what, _reason(error)),
+                             "check the network, the proxy and the base URL of %s" % system, True,
+                             system), undone=undone)
+
+
+NETWORK = (requests.exceptions.ConnectionError, requests.exceptions.Timeout,
+           requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError,
+           HTTPError, ConnectionError, socket.timeout, ssl.SSLError)
 
 
 def _has_cause(error: BaseException, kind: Type[BaseException]) -> bool:
@@ -230,34 +268,3 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, (requests.exceptions.ConnectionError, OSError)):
         return "the connection broke"
     return type(error).__name__
-
-
-def _error(system: str, what: str, status: int, body: Any) -> ApiError:
-    words, code = server_message(body)
-    message = "%s: %d%s%s" % (what, status, " code %s" % code if code is not None else "",
-                              ": " + words[:QUOTED] if words else "")
-    if 300 <= status < 400:
-        return ApiError(message + ": redirects are not followed",
-                        "set the base URL of %s to where it redirects" % system, False, system,
-                        status, code)
-    kind: Type[ApiError] = ApiError
-    if status == 409 or (system == PAGERDUTY and code in PAGERDUTY_CONFLICTS):
-        kind = ConflictError
-    elif status == 404 or (system == PAGERDUTY and code in PAGERDUTY_NOT_FOUND):
-        kind = NotFoundError
-    return kind(message, _hint(system, status), may_retry(status), system, status, code)
-
-
-def _hint(system: str, status: int) -> str:
-    hints: Dict[int, str] = {
-        400: "%s refused the request as malformed; its own words are in the message",
-        401: "the key or token of %s is expired, revoked or wrong: renew it",
-        402: "the plan of %s lacks this feature",
-        403: "the key or role used at %s may not do this",
-        404: "check the id: %s does not know it",
-        409: "somebody changed the record in %s at the same time; it is read again",
-        422: "a rule of %s forbids this: see stackflow.resolve_fields for required fields",
-        429: "the rate limit of %s is used up; it is tried again later"}
-    if status in hints:
-        return hints[status] % system
-    return "%s has trouble; it is tried again later" % system if status >= 500 else ""

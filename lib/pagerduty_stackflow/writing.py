@@ -40,22 +40,24 @@ class Done:
 
 
 def carry_out(pack: Pack, pair: Pair, decision: merge.Decision, words: Words,
-              done: Done) -> None:
-    """Write to both sides, PagerDuty first; what was written goes into ``done``, also when a later
-    write fails.
+              done: Done) -> merge.Decision:
+    """Write to both sides, PagerDuty first, and return the decision with what PagerDuty is left in.
+
+    What was written goes into ``done``, also when a later write fails.
     """
     for write in decision.pagerduty:
         if write == merge.TRIGGER:
             _trigger(pack, pair, done)
-        elif write == merge.ACKNOWLEDGE:
-            _acknowledge(pack, pair, words, done)
-        else:
-            _resolve(pack, pair, words, done)
+            continue
+        carried = (_acknowledge if write == merge.ACKNOWLEDGE else _resolve)(pack, pair, words, done)
+        if not carried:
+            decision = replace(decision, agreed_pagerduty=merge.OPEN)
     for write in decision.stackflow:
         if write in (merge.CREATE, merge.REPLACE):
             create_record(pack, pair, done)
         else:
             set_state(pack, pair, write, done)
+    return decision
 
 
 def routing_key(settings: Settings, link: Link) -> Optional[str]:
@@ -129,34 +131,38 @@ def _send_trigger(pack: Pack, record: StackFlowIncident, entry: ServiceMapping,
         links=[{"href": url, "text": record.number}], **{"class": record.category})
 
 
-def _acknowledge(pack: Pack, pair: Pair, words: Words, done: Done) -> None:
+def _acknowledge(pack: Pack, pair: Pair, words: Words, done: Done) -> bool:
     """By the routing key that opened it; by REST only as the person, as that assigns the incident
-    to the From user.
+    to the From user. Returns whether PagerDuty shows it acknowledged then.
     """
-    link = pair.link
-    person = words.by or (pair.record.assigned_to if pair.record else None)
+    link, person = pair.link, words.by
+    if pair.record is not None and pair.record.assigned_to:
+        person = person or pair.record.assigned_to
+        link = pair.link = replace(link, assignee=pair.record.assigned_to)
     key = routing_key(pack.settings, link)
     if key is not None and link.dedup_key:
         pack.events.acknowledge(key, link.dedup_key)
         pair.link = replace(link, sent_at=format_time(pack.clock.now()))
         done.writes.append("acknowledged in PagerDuty")
-    elif pair.incident is None:
+        return True
+    if pair.incident is None:
         done.skipped.append("PagerDuty does not show the incident yet")
-        return
-    else:
-        known = pack.rest.user_email(person) if person else None
-        if known:
-            pack.rest.set_status(pair.incident.id, "acknowledged", by=known)
-            done.writes.append("acknowledged in PagerDuty as %s" % known)
-        else:
-            pack.rest.add_note(pair.incident.id, "Taken in StackFlow by %s" % (person or "a person"))
-            done.skipped.append("%s is no PagerDuty user, so a note was written in place of an "
-                                "acknowledgement" % (person or "nobody"))
-    if pair.record is not None and pair.record.assigned_to:
-        pair.link = replace(pair.link, assignee=pair.record.assigned_to)
+        return False
+    known = pack.rest.user_email(person) if person else None
+    if known is None:
+        pack.rest.add_note(pair.incident.id, "Taken in StackFlow by %s" % (person or "a person"))
+        done.skipped.append("%s is no PagerDuty user, so a note was written in place of an "
+                            "acknowledgement" % (person or "nobody"))
+        return False
+    pack.rest.set_status(pair.incident.id, "acknowledged", by=known)
+    done.writes.append("acknowledged in PagerDuty as %s" % known)
+    return True
 
 
-def _resolve(pack: Pack, pair: Pair, words: Words, done: Done) -> None:
+def _resolve(pack: Pack, pair: Pair, words: Words, done: Done) -> bool:
+    """By the routing key that opened it, else by REST. Returns whether the incident is resolved then:
+    one that a merge gave to several records stays open for the others.
+    """
     link = pair.link
     key = routing_key(pack.settings, link)
     if words.resolution and pair.incident is not None and not link.shared:
@@ -165,19 +171,19 @@ def _resolve(pack: Pack, pair: Pair, words: Words, done: Done) -> None:
         pack.events.resolve(key, link.dedup_key)
         pair.link = replace(link, sent_at=format_time(pack.clock.now()))
         done.writes.append("resolved in PagerDuty")
-        return
+        return not link.shared
     if pair.incident is None:
         done.skipped.append("PagerDuty does not show the incident yet")
-        return
-    if link.shared:
-        waiting = [number for number in pack.links.numbers(pair.incident.id)
-                   if number != link.number and not _is_resolved(pack, number)]
-        if waiting:
-            done.skipped.append("merged in PagerDuty with %s, still open" % ", ".join(waiting))
-            return
+        return False
+    waiting = [number for number in pack.links.numbers(pair.incident.id)
+               if number != link.number and not _is_resolved(pack, number)] if link.shared else []
+    if waiting:
+        done.skipped.append("merged in PagerDuty with %s, still open" % ", ".join(waiting))
+        return False
     pack.rest.set_status(pair.incident.id, "resolved", resolution=words.resolution)
     pair.link = replace(link, rest_only=True)
     done.writes.append("resolved in PagerDuty as %s" % pack.settings.pagerduty.from_email)
+    return True
 
 
 def _is_resolved(pack: Pack, number: str) -> bool:

@@ -11,17 +11,18 @@ import json
 import re
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
+from ..answers import PAGERDUTY
 from ..errors import CredentialsError
 from ..settings import Settings
-from ..transport import PAGERDUTY, Transport
+from ..transport import Transport
 
 SUMMARY_LIMIT = 1024
 """Characters (Send an Alert Event, `payload.summary`)."""
 EVENT_LIMIT = 512 * 1024
 """Bytes of a whole event (Events API v2 Overview)."""
-DETAILS_LIMIT = EVENT_LIMIT // 2
-"""Bytes left to one custom detail when an event is too large."""
-ROUTING_KEY = re.compile(r"^[0-9A-Za-z]{32}$")
+MARGIN = 8
+"""Bytes that the sign for what was cut may take."""
+ROUTING_KEY = re.compile(r"^[0-9A-Za-z]{32}\Z")
 REST_KEY_LENGTH = 20
 
 
@@ -34,7 +35,7 @@ def check_routing_key(routing_key: str, where: str) -> None:
     """CredentialsError for a key that PagerDuty would refuse; the message names ``where``, never
     the key.
     """
-    if ROUTING_KEY.match(routing_key):
+    if ROUTING_KEY.fullmatch(routing_key):
         return
     hint = ("re-copy the Integration Key from the PagerDuty service -> Integrations; "
             "it has 32 letters and digits")
@@ -66,9 +67,7 @@ class EventsClient:
         event: Dict[str, Any] = {"payload": payload}
         event.update({name: optional[name] for name in ("client", "client_url", "links")
                       if optional.get(name)})
-        warnings = fit(event)
-        self._send(routing_key, dedup_key, "trigger", event)
-        return warnings
+        return self._send(routing_key, dedup_key, "trigger", event)
 
     def acknowledge(self, routing_key: str, dedup_key: str) -> None:
         """Acknowledge; PagerDuty drops it silently where no alert of this key and routing key is
@@ -80,35 +79,41 @@ class EventsClient:
         """Resolve; dropped silently like an acknowledge."""
         self._send(routing_key, dedup_key, "resolve", {})
 
-    def _send(self, routing_key: str, dedup_key: str, action: str, event: Mapping[str, Any]) -> None:
+    def _send(self, routing_key: str, dedup_key: str, action: str,
+              event: Mapping[str, Any]) -> List[str]:
         check_routing_key(routing_key, "the integration key")
         body = dict(event, routing_key=routing_key, dedup_key=dedup_key, event_action=action)
+        warnings = fit(body) if "payload" in body else []
         self._transport.request(PAGERDUTY, "POST", self._url, {}, data=body)
+        return warnings
 
 
-def cut(text: str, limit: int) -> Tuple[str, Optional[int]]:
-    """Text of at most ``limit`` characters, and how many were cut, or None."""
+def cut(text: str, limit: int) -> Tuple[str, int]:
+    """Text of at most ``limit`` characters, and how many were cut."""
     if len(text) <= limit:
-        return text, None
-    return text[:limit - 1] + "\u2026", len(text) - limit + 1
+        return text, 0
+    kept = max(0, limit - 1)
+    return text[:kept] + "\u2026", len(text) - kept
 
 
 def fit(event: Dict[str, Any]) -> List[str]:
     """Bring an event under the documented limits, in place; says what was cut."""
     warnings = []
     payload = event["payload"]
-    payload["summary"], lost = cut(payload["summary"], SUMMARY_LIMIT)
+    summary, lost = cut(payload["summary"].strip() or "(no summary)", SUMMARY_LIMIT)
+    payload["summary"] = summary
     if lost:
         warnings.append("summary cut by %d characters to %d" % (lost, SUMMARY_LIMIT))
-    payload["summary"] = payload["summary"].strip() or "(no summary)"
-    details = payload.get("custom_details")
-    if details and _size(event) > EVENT_LIMIT - 1024:
-        for name in sorted(details, key=lambda name: _size(details[name]), reverse=True):
-            before = _size(details[name])
-            details[name] = str(details[name])[:1000] + "\u2026"
-            warnings.append("custom detail %r cut from %d bytes" % (name, before))
-            if _size(event) <= EVENT_LIMIT - 1024:
-                break
+    details = payload["custom_details"] = dict(payload.get("custom_details") or {})
+    if not details:
+        del payload["custom_details"]
+    for name in sorted(details, key=lambda name: _size(details[name]), reverse=True):
+        if _size(event) <= EVENT_LIMIT:
+            break
+        value = details[name]
+        details[name] = text = value if isinstance(value, str) else json.dumps(value)
+        details[name], lost = cut(text, len(text) - (_size(event) - EVENT_LIMIT) - MARGIN)
+        warnings.append("custom detail %r cut by %d characters" % (name, lost))
     return warnings
 
 

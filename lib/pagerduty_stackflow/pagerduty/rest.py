@@ -5,20 +5,24 @@ https://developer.pagerduty.com/docs/rest-api-overview
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import (Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Type,
+                    TypeVar)
 
-from ..errors import ApiError, CredentialsError, NotFoundError
+from ..answers import PAGERDUTY
+from ..errors import ApiError, CredentialsError
 from ..incidents import PagerDutyIncident
 from ..settings import Settings
-from ..transport import PAGERDUTY, Answer, Transport
+from ..transport import Answer, OutcomeUnknownError, Transport
 
 ACCEPT = "application/vnd.pagerduty+json;version=2"
 PAGE = 100
 """Largest `limit` (REST API, Pagination)."""
 OFFSET_LIMIT = 10000
 """offset + limit beyond this is refused (REST API, Pagination)."""
+RENEW = "generate a new key in PagerDuty and update it in Secrets Manager"
 
 Params = Sequence[Tuple[str, str]]
+Inner = TypeVar("Inner", Dict[str, Any], List[Any])
 
 
 class RestClient:
@@ -35,8 +39,8 @@ class RestClient:
 
     def incident(self, incident_id: str) -> PagerDutyIncident:
         """The incident; NotFoundError where there is none."""
-        body = self._call("GET", "/incidents/" + incident_id)
-        return PagerDutyIncident.from_rest(_inner(body, "incident"))
+        body = self.call("GET", "/incidents/" + incident_id)
+        return PagerDutyIncident.from_rest(_inner(body, "incident", dict))
 
     def incidents_of_key(self, dedup_key: str) -> List[PagerDutyIncident]:
         """All incidents with an alert of this dedup key, open and resolved (List Incidents,
@@ -47,22 +51,23 @@ class RestClient:
         """
         if not dedup_key:
             raise ValueError("an empty incident_key matches every incident")
-        params = [("incident_key", dedup_key), ("date_range", "all")]
-        return [PagerDutyIncident.from_rest(item) for item in self._pages("/incidents", "incidents", params)]
+        found = self.pages("/incidents", "incidents",
+                           (("incident_key", dedup_key), ("date_range", "all")))
+        return [PagerDutyIncident.from_rest(incident) for incident in found]
 
     def alert_keys(self, incident_id: str) -> List[str]:
         """The dedup keys of an incident's alerts."""
-        alerts = self._pages("/incidents/%s/alerts" % incident_id, "alerts", ())
+        alerts = self.pages("/incidents/%s/alerts" % incident_id, "alerts", ())
         return [alert["alert_key"] for alert in alerts if isinstance(alert.get("alert_key"), str)]
 
     def history(self, incident_id: str) -> List[Mapping[str, Any]]:
         """The overview log entries of an incident, as they come."""
-        return list(self._pages("/incidents/%s/log_entries" % incident_id, "log_entries",
-                                (("is_overview", "true"),)))
+        return list(self.pages("/incidents/%s/log_entries" % incident_id, "log_entries",
+                               (("is_overview", "true"),)))
 
     def user_email(self, email: str) -> Optional[str]:
         """The address as PagerDuty spells it where it belongs to a user, else None."""
-        for user in self._pages("/users", "users", (("query", email),)):
+        for user in self.pages("/users", "users", (("query", email),)):
             known = user.get("email")
             if isinstance(known, str) and known.casefold() == email.casefold():
                 return known
@@ -76,34 +81,39 @@ class RestClient:
         incident: Dict[str, Any] = {"type": "incident_reference", "status": status}
         if resolution:
             incident["resolution"] = resolution
-        self._call("PUT", "/incidents/" + incident_id, {"incident": incident}, by)
+        self.call("PUT", "/incidents/" + incident_id, {"incident": incident}, by)
 
     def add_note(self, incident_id: str, text: str, by: Optional[str] = None) -> None:
         """Write a note on an incident, once: it is looked up before it is written a second time."""
-        try:
-            self._call("POST", "/incidents/%s/notes" % incident_id, {"note": {"content": text}}, by)
-        except ApiError as error:
-            if error.kind != "outcome_unknown" or not self._has_note(incident_id, text):
-                raise
+        path = "/incidents/%s/notes" % incident_id
+        for last in (False, True):
+            try:
+                self.call("POST", path, {"note": {"content": text}}, by)
+                return
+            except OutcomeUnknownError:
+                notes = _inner(self.call("GET", path), "notes", list)
+                if any(_same_words(note, text) for note in notes):
+                    return
+                if last:
+                    raise
 
-    def _has_note(self, incident_id: str, text: str) -> bool:
-        body = self._call("GET", "/incidents/%s/notes" % incident_id)
-        return any(note.get("content") == text for note in body.get("notes") or ())
-
-    def _pages(self, path: str, name: str, params: Params) -> Iterator[Mapping[str, Any]]:
+    def pages(self, path: str, name: str, params: Params) -> Iterator[Mapping[str, Any]]:
         """All rows of a list; stops where `more` says so or at the offset limit."""
         offset = 0
-        while offset + PAGE <= OFFSET_LIMIT:
-            body = self._call("GET", path, params=list(params) + [("limit", str(PAGE)),
-                                                                  ("offset", str(offset))])
-            rows = [row for row in body.get(name) or () if isinstance(row, dict)]
-            yield from rows
+        while offset < OFFSET_LIMIT:
+            page = (("limit", str(min(PAGE, OFFSET_LIMIT - offset))), ("offset", str(offset)))
+            body = self.call("GET", path, params=tuple(params) + page)
+            rows = _inner(body, name, list)
+            yield from (row for row in rows if isinstance(row, dict))
             if not body.get("more") or not rows:
                 return
-            offset += len(rows)
+            offset += len(rows)  # the server may give fewer than it was asked for
 
-    def _call(self, method: str, path: str, data: Any = None, by: Optional[str] = None,
-              params: Params = ()) -> Mapping[str, Any]:
+    def call(self, method: str, path: str, data: Any = None, by: Optional[str] = None,
+             params: Params = ()) -> Mapping[str, Any]:
+        """Any call; the answer's JSON object. A refused key is read afresh once; CredentialsError
+        when the fresh one is refused too.
+        """
         try:
             answer = self._send(method, path, data, by, params, False)
         except ApiError as error:
@@ -114,9 +124,8 @@ class RestClient:
             except ApiError as again:
                 if again.status != 401:
                     raise
-                raise CredentialsError(
-                    "%s: API key expired or revoked" % again.message,
-                    "generate a new key in PagerDuty and update it in Secrets Manager") from again
+                raise CredentialsError("API key expired or revoked: %s (%s)" % (RENEW, again.message),
+                                       RENEW) from None
         return answer.body if isinstance(answer.body, dict) else {}
 
     def _send(self, method: str, path: str, data: Any, by: Optional[str], params: Params,
@@ -128,9 +137,15 @@ class RestClient:
                                        data=data, repeatable=method == "GET")
 
 
-def _inner(body: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+def _same_words(note: Any, text: str) -> bool:
+    """White space may be changed on the way."""
+    return isinstance(note, dict) and str(note.get("content")).split() == text.split()
+
+
+def _inner(body: Mapping[str, Any], name: str, kind: Type[Inner]) -> Inner:
+    """What an answer wraps. An answer without it is no proof of absence, so that is an error."""
     inner = body.get(name)
-    if not isinstance(inner, dict):
-        raise NotFoundError("PagerDuty's answer holds no %s" % name,
-                            "check pagerduty.api_url; a proxy may be answering", system=PAGERDUTY)
+    if not isinstance(inner, kind):
+        raise ApiError("PagerDuty's answer holds no %s" % name,
+                       "check pagerduty.api_url; a proxy may be answering", True, PAGERDUTY)
     return inner

@@ -5,16 +5,21 @@ What the vendor's pages do not print is configurable or taken as it comes: see d
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
+from ..answers import STACKFLOW
 from ..errors import ApiError, CredentialsError, NotFoundError
 from ..incidents import StackFlowIncident, pagerduty_id_of_mark
 from ..settings import Settings
-from ..transport import STACKFLOW, Answer, Transport
+from ..transport import Answer, OutcomeUnknownError, Transport
 from .records import api_state, canonical_record
 
 PAGE = 200
 """Largest `limit` (api/incidents.html, List query parameters)."""
+PAGES = 50
+"""Pages of one list that are read at most, should a server ignore `page`."""
+
+Params = Sequence[Tuple[str, str]]
 
 
 class StackFlowClient:
@@ -30,60 +35,90 @@ class StackFlowClient:
 
     def incident(self, number: str) -> StackFlowIncident:
         """The record; NotFoundError where there is none."""
-        return self._record(self._call("GET", "/incidents/" + number))
+        record = self._record(self.call("GET", "/incidents/" + number))
+        if record is None:
+            raise _no_answer("incident")
+        return record
 
     def created_for(self, pagerduty_id: str) -> List[StackFlowIncident]:
         """Records that carry the mark of a PagerDuty incident, lowest number first (`q`, full-text
         search).
         """
-        body = self._call("GET", "/incidents", params=(("q", pagerduty_id), ("limit", str(PAGE))))
-        rows = body.get("data") if isinstance(body, dict) else body
-        found = []
-        for row in rows if isinstance(rows, list) else ():
-            if not isinstance(row, dict):
+        found = {}
+        for row in self.pages("/incidents", (("q", pagerduty_id),)):
+            record = self._record(row)
+            if record is None:
                 continue
-            record = StackFlowIncident.from_record(canonical_record(row, self._settings.states))
-            if "description" not in row and record.number:
-                record = self.incident(record.number)
+            if "description" not in row:
+                try:
+                    record = self.incident(record.number)
+                except NotFoundError:
+                    continue  # deleted since the search
             if pagerduty_id_of_mark(record.description) == pagerduty_id:
-                found.append(record)
-        return sorted(found, key=lambda record: (len(record.number), record.number))
+                found[record.number] = record
+        return [found[number] for number in sorted(found, key=lambda one: (len(one), one))]
 
     def create(self, fields: Mapping[str, Any]) -> StackFlowIncident:
         """Create a record. Not repeatable: after OutcomeUnknownError look for the mark first."""
-        return self._record(self._call("POST", "/incidents", dict(fields)))
+        record = self._record(self.call("POST", "/incidents", dict(fields)))
+        if record is None:
+            raise OutcomeUnknownError("StackFlow's answer to POST /incidents holds no incident",
+                                      "it is looked for by its mark", True, STACKFLOW)
+        return record
 
     def update(self, number: str, fields: Mapping[str, Any]) -> StackFlowIncident:
         """Write fields of a record; ``state`` is given in its canonical spelling."""
         data = dict(fields)
         if "state" in data:
             data["state"] = api_state(data["state"], self._settings.states)
-        return self._record(self._call("PATCH", "/incidents/" + number, data))
+        record = self._record(self.call("PATCH", "/incidents/" + number, data))
+        return record if record is not None and record.is_complete else self.incident(number)
 
     def add_note(self, number: str, text: str) -> None:
         """Add a work note, once: it is looked up before it is written a second time."""
-        try:
-            self._call("POST", "/incidents/%s/notes" % number, {"note": text})
-        except ApiError as error:
-            if error.kind != "outcome_unknown" or not self._has_note(number, text):
-                raise
+        path = "/incidents/%s/notes" % number
+        for last in (False, True):
+            try:
+                self.call("POST", path, {"note": text})
+                return
+            except OutcomeUnknownError:
+                if any(_has_words(note, text) for note in self.pages(path)):
+                    return
+                if last:
+                    raise
 
-    def _has_note(self, number: str, text: str) -> bool:
-        body = self._call("GET", "/incidents/%s/notes" % number)
-        notes = body.get("data", ()) if isinstance(body, dict) else body
-        return any(isinstance(note, dict) and text in note.values() for note in notes or ())
+    def pages(self, path: str, params: Params = ()) -> Iterator[Mapping[str, Any]]:
+        """All rows of a list. The vendor prints no envelope but `data`: a page that is not full is
+        the last, and so is one that holds nothing new.
+        """
+        before: Any = None
+        for page in range(1, PAGES + 1):
+            body = self.call("GET", path, params=tuple(params) + (("limit", str(PAGE)),
+                                                                   ("page", str(page))))
+            rows = body.get("data") if isinstance(body, dict) else body
+            if not isinstance(rows, list):
+                raise _no_answer("list")
+            if rows == before:
+                return
+            yield from (row for row in rows if isinstance(row, dict))
+            limit = body.get("limit") if isinstance(body, dict) else None
+            if not rows or len(rows) < (limit if isinstance(limit, int) else PAGE):
+                return
+            before = rows
 
-    def _record(self, body: Any) -> StackFlowIncident:
-        data = body.get("data", body) if isinstance(body, dict) else {}
+    def _record(self, body: Any) -> Optional[StackFlowIncident]:
+        """The record of an answer, wrapped in `data` or not; None where it holds none."""
+        data = body.get("data", body) if isinstance(body, dict) else None
+        if not isinstance(data, dict):
+            return None
         record = StackFlowIncident.from_record(canonical_record(data, self._settings.states))
-        if not record.number:
-            raise NotFoundError("StackFlow's answer holds no incident",
-                                "check stackflow.instance_url and stackflow.api_path",
-                                system=STACKFLOW)
-        return record
+        return record if record.number else None
 
-    def _call(self, method: str, path: str, data: Optional[Dict[str, Any]] = None,
-              params: Sequence[Tuple[str, str]] = ()) -> Any:
+    def call(self, method: str, path: str, data: Optional[Dict[str, Any]] = None,
+             params: Params = ()) -> Any:
+        """Any call; the answer's JSON. A refused token is got afresh once; CredentialsError when
+        the fresh one is refused too.
+        """
         try:
             return self._send(method, path, data, params, False).body
         except ApiError as error:
@@ -95,10 +130,21 @@ class StackFlowClient:
             if again.status != 401:
                 raise
             raise CredentialsError("%s: StackFlow refuses the token" % again.message,
-                                   "renew the credentials under stackflow.auth") from again
+                                   "renew the credentials under stackflow.auth") from None
 
     def _send(self, method: str, path: str, data: Optional[Dict[str, Any]],
-              params: Sequence[Tuple[str, str]], refused: bool) -> Answer:
+              params: Params, refused: bool) -> Answer:
         headers = {"Authorization": "Bearer " + self._token(refused), "Accept": "application/json"}
         return self._transport.request(STACKFLOW, method, self._settings.api_url + path, headers,
                                        params=params, data=data, repeatable=method == "GET")
+
+
+def _has_words(note: Mapping[str, Any], text: str) -> bool:
+    """Whether a note has this text, in whatever field; white space may be changed on the way."""
+    return any(isinstance(value, str) and value.split() == text.split() for value in note.values())
+
+
+def _no_answer(what: str) -> ApiError:
+    """An answer without what was asked for is no proof of absence."""
+    return ApiError("StackFlow's answer holds no %s" % what,
+                    "check stackflow.instance_url and stackflow.api_path", True, STACKFLOW)

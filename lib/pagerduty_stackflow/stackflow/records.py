@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Mapping
+from typing import Any, Dict, Mapping, Optional, Tuple
+
+from ..deliveries import as_object, clean, text, time_text
 
 STATES = ("new", "in_progress", "on_hold", "pending_customer", "pending_vendor", "resolved",
           "closed", "cancelled")
+TEXTS = ("id", "number", "short_description", "description", "priority", "state", "category",
+         "subcategory", "impact", "urgency", "assignment_group", "assigned_to", "opened_by", "ci_id")
+TIMES = ("created_at", "updated_at", "resolved_at", "reopened_at")
+"""Fields of a record that the triggers promise to be strings or null."""
+REFERENCES = {"assignment_group": ("name", "id"), "assigned_to": ("email", "id", "name"),
+              "opened_by": ("email", "id", "name")}
+"""Where these stand as objects: what of them is shown (api/users.html)."""
 
 
 def api_state(state: str, spellings: Mapping[str, str]) -> str:
@@ -28,16 +37,26 @@ def canonical_state(value: Any, spellings: Mapping[str, str]) -> Any:
 
 
 def canonical_record(record: Mapping[str, Any], spellings: Mapping[str, str]) -> Dict[str, Any]:
-    """A record with its state canonical, `number` and `id` both set, and group and person as plain
-    strings.
+    """A record as the whole pack sees it, whichever way it came in: StackFlow's own fields, known
+    ones as strings or null, times as ISO 8601, the state canonical.
+
+    No field is added but `number` and `id`, so that one can tell what an answer left out.
     """
-    fields = dict(record)
-    number = fields.get("number") or fields.get("id")
-    fields["number"] = fields["id"] = number
+    fields = as_object(clean(dict(record)))
+    for name in TEXTS:
+        if name in fields:
+            fields[name] = _plain(fields[name], REFERENCES.get(name, ("name",)))
+    for name in TIMES:
+        if name in fields:
+            fields[name] = time_text(fields[name])
+    fields["number"] = fields["id"] = fields.get("number") or fields.get("id")
     if "state" in fields:
         fields["state"] = canonical_state(fields["state"], spellings)
-    for name, inner in (("assignment_group", ("name", "id")), ("assigned_to", ("email", "id", "name"))):
-        if isinstance(fields.get(name), dict):
-            values = [fields[name].get(key) for key in inner]
-            fields[name] = next((value for value in values if isinstance(value, str)), None)
     return fields
+
+
+def _plain(value: Any, inner: Tuple[str, ...]) -> Optional[str]:
+    """A text, or the first of ``inner`` where an object stands in its place."""
+    if isinstance(value, dict):
+        return next(filter(None, (text(value.get(name)) for name in inner)), None)
+    return text(value)

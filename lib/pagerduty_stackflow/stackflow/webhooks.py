@@ -20,10 +20,6 @@ CHANGES = ("incident.assigned", "incident.state_changed", "incident.priority_cha
            "incident.resolved", "incident.acknowledged")
 """Events that say that a record changed; what changed decides about the event's type."""
 BESIDE = ("sla", "previous", "note", "comment")
-TEXTS = ("id", "number", "short_description", "description", "priority", "state", "category",
-         "subcategory", "impact", "urgency", "assignment_group", "assigned_to", "opened_by",
-         "ci_id", "created_at", "updated_at", "resolved_at", "reopened_at")
-"""Fields of a record that the trigger promises to be strings or null."""
 
 
 def verify(body: bytes, headers: Mapping[str, str], settings: StackFlowSettings,
@@ -67,7 +63,7 @@ def event_of(document: Mapping[str, Any], settings: StackFlowSettings, fallback_
     occurred_at = next(filter(None, (time_text(document.get(key))
                                      for key in ("timestamp", "time", "occurred_at"))), None)
     record = _record(places)
-    fields = None if record is None else record_fields(record, settings)
+    fields = None if record is None else canonical_record(record, settings.states)
     payload: Dict[str, Any] = {
         "event_id": _event_id(document, fields) or fallback_id,
         "event_type": name,
@@ -86,22 +82,6 @@ def event_of(document: Mapping[str, Any], settings: StackFlowSettings, fallback_
     if fields is not None:
         _stamp(fields, payload)
     return (SLA_EVENT if name.startswith("sla.") else EVENT), payload
-
-
-def record_fields(record: Mapping[str, Any], settings: StackFlowSettings) -> Dict[str, Any]:
-    """A record as the triggers show it: StackFlow's own fields, known ones as strings or null, the
-    state canonical.
-
-    No field is added but `number` and `id`, so that one can tell what a delivery left out.
-    """
-    given = as_object(clean(dict(record)))
-    given.update({name: text(given[name]) for name in ("number", "id") if name in given})
-    fields = canonical_record(given, settings.states)
-    for name in TEXTS:
-        if name in fields:
-            value = fields[name]
-            fields[name] = text(value.get("name") if isinstance(value, dict) else value)
-    return fields
 
 
 def _record(places: List[Dict[str, Any]]) -> Optional[Dict[str, Any]]:
@@ -133,7 +113,7 @@ def _beside(places: List[Dict[str, Any]], *names: str) -> Any:
 
 def _previous(value: Any, settings: StackFlowSettings) -> Dict[str, Any]:
     given = as_object(value)
-    fields = record_fields(given, settings)
+    fields = canonical_record(given, settings.states)
     return {name: fields[name] for name in given}
 
 
