@@ -19,6 +19,8 @@ MERGES = 10
 """Merges that are followed in a row."""
 VISIBLE = timedelta(seconds=60)
 """After this time an event that PagerDuty accepted and does not show counts as lost."""
+SNAPSHOTS = 3
+"""How often both sides are read anew because another run wrote to the link meanwhile."""
 CLOCK_ALLOWANCE = timedelta(minutes=2)
 """How far the clocks of the two systems may be apart before a resolve looks older than it is."""
 
@@ -49,15 +51,31 @@ def read_pair(pack: Pack, number: str, about: Optional[str] = None,
     ``hint``: the record as an event carried it; it may tell of a state that is over by now.
     ``mine``: what this run wrote to the link before; it counts where another run did not know it.
     """
-    stored = pack.links.read(number)[0]
-    link = stored or Link(number)
-    if mine is not None and mine.joined and not link.joined:
-        link = replace(mine, stackflow_at=link.stackflow_at or mine.stackflow_at)
-    record = find_record(pack, number)
+    for _ in range(SNAPSHOTS):
+        stored = pack.links.read(number)[0]
+        link = stored or Link(number)
+        if mine is not None and mine.joined and not link.joined:
+            link = replace(mine, stackflow_at=link.stackflow_at or mine.stackflow_at)
+        pair = _read_both(pack, link, about)
+        pair.stored = pack.links.read(number)[0]
+        if pair.stored == stored:
+            break
+    _look_for_reopening(pack, pair, hint)
+    return pair
+
+
+def _read_both(pack: Pack, link: Link, about: Optional[str]) -> Pair:
+    """The incident first: a record that is read later shows at least what the pack acted upon."""
+    incident: Optional[PagerDutyIncident] = None
     if link.joined:
         incident = linked_incident(pack, link)
+        record = find_record(pack, link.number)
     else:
+        record = find_record(pack, link.number)
         link, incident = _rebuild(pack, link, record)
+    if link.writing == RESOLVED and record is not None and record.state in DONE_STATES:
+        # Another run wrote it because PagerDuty was resolved: no person resolved it in StackFlow.
+        link = replace(link, stackflow=RESOLVED, pagerduty=RESOLVED)
     if about and not link.shared and (incident is None or incident.id != about):
         link, incident = _other_incident(pack, link, incident, about)
     if incident is not None and incident.merged_into is None and (
@@ -70,9 +88,7 @@ def read_pair(pack: Pack, number: str, about: Optional[str] = None,
         link = replace(link, pagerduty_id=incident.id, seen=True, moved=link.moved or moved,
                        rest_only=link.rest_only or moved,
                        service_id=link.service_id or incident.service_id)
-    pair = Pair(link, record, incident, stored)
-    _look_for_reopening(pack, pair, hint)
-    return pair
+    return Pair(link, record, incident)
 
 
 def find_record(pack: Pack, number: str) -> Optional[StackFlowIncident]:

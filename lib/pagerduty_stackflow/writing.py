@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Dict, List, Optional, Tuple
 
 from . import merge
+from .errors import ConflictError
 from .incidents import (CLIENT, PagerDutyIncident, StackFlowIncident, dedup_key, format_time, mark,
                         number_of_key, record_url)
 from .links import Link
@@ -154,6 +155,7 @@ def _acknowledge(pack: Pack, pair: Pair, words: Words, done: Done) -> bool:
         done.skipped.append("%s is no PagerDuty user, so a note was written in place of an "
                             "acknowledgement" % (person or "nobody"))
         return False
+    _check_unchanged(pack, pair.incident)
     pack.rest.set_status(pair.incident.id, "acknowledged", by=known)
     done.writes.append("acknowledged in PagerDuty as %s" % known)
     return True
@@ -180,10 +182,18 @@ def _resolve(pack: Pack, pair: Pair, words: Words, done: Done) -> bool:
     if waiting:
         done.skipped.append("merged in PagerDuty with %s, still open" % ", ".join(waiting))
         return False
+    _check_unchanged(pack, pair.incident)
     pack.rest.set_status(pair.incident.id, "resolved", resolution=words.resolution)
     pair.link = replace(link, rest_only=True)
     done.writes.append("resolved in PagerDuty as %s" % pack.settings.pagerduty.from_email)
     return True
+
+
+def _check_unchanged(pack: Pack, incident: PagerDutyIncident) -> None:
+    """Read the status right before a REST write: on a resolved incident it would reopen it."""
+    status = pack.rest.incident(incident.id).status
+    if status != incident.status:
+        raise ConflictError("%s became %s meanwhile" % (incident.id, status), "", True, "PagerDuty")
 
 
 def _is_resolved(pack: Pack, number: str) -> bool:

@@ -339,6 +339,36 @@ def test_two_creations_at_once_leave_one_open_record_that_follows():
         assert world.stackflow.incident(kept["number"])["state"] == "resolved", order
 
 
+@pytest.mark.parametrize("order", [[0, 1] * 60, [0] * 60, [1] * 60, [0, 0, 1] * 60])
+def test_a_reopening_while_two_runs_carry_the_resolve_is_never_undone(order):
+    for count in range(1, 30):
+        world = World()
+        incident = world.pagerduty.create_incident(world.api, "Disk full", world.casey)
+        world.settle()
+        number = world.records_of(incident)[0]["number"]
+        world.pagerduty.acknowledge(incident, world.casey)
+        runs = waiting(world)
+        world.pagerduty.resolve(incident, world.casey)
+        runs += waiting(world)
+        calls = itertools.count(1)
+        at_once = Interleaved(world, [lambda: world.run_one(runs[0]),
+                                      lambda: world.run_one(runs[1])])
+        pause = at_once._pause
+
+        def reopen_then_pause(what):
+            if next(calls) == count:
+                world.pagerduty.reopen(incident, world.casey)
+            pause(what)
+
+        at_once._pause = reopen_then_pause
+        at_once.go(order)
+        if world.pagerduty.incident(incident).reopened_at is None:
+            break
+        world.settle()
+        assert world.pagerduty.incident(incident).status != "resolved", count
+        assert world.stackflow.incident(number)["state"] in ("new", "in_progress"), count
+
+
 # Crashes and lost answers.
 
 CHANGES = {
