@@ -21,6 +21,8 @@ STATES = (ABSENT, OPEN, ACKNOWLEDGED, RESOLVED)
 DAY = 24 * 3600
 EXPIRY = 90 * DAY
 """Seconds that a link outlives the closing of both sides."""
+OPEN_EXPIRY = 3650 * DAY
+"""For what is open. Always given: StackStorm keeps an earlier expiry where a write names none."""
 WAITING_EXPIRY = 600
 """Seconds that a change waits for the trigger that it overtook; the reconcile repairs what is
 older.
@@ -42,9 +44,9 @@ class Store(Protocol):
                     limit: Optional[int] = None, offset: int = 0) -> List[Any]:
         """Objects with ``name`` and ``value``; raises when the datastore does not answer."""
 
-    def set_value(self, name: str, value: str, ttl: Optional[int] = None,
-                  local: bool = True) -> Any:
-        """Store a string; ``ttl`` in seconds."""
+    def set_value(self, name: str, value: str, ttl: Optional[int] = None, local: bool = True,
+                  scope: str = "", encrypt: bool = False) -> Any:
+        """Store a string; ``ttl`` in seconds. Raises where it cannot encrypt."""
 
     def delete_value(self, name: str, local: bool = True) -> Any:
         """Remove a value."""
@@ -61,9 +63,9 @@ class Link:
     reaches it for certain; ``moved``: it left the service that it was opened on; ``seen``: the
     PagerDuty incident was seen, so the 202 of its trigger was kept; ``shared``: a merge put several
     records on one PagerDuty incident; ``stackflow_at``: time of the newest record that was applied;
-    ``sent_at``: our own time when an event was last sent; ``writing``: the StackFlow state that is being written right
-    now, so that its echo is known; ``replaced_by``: the record that carries on for one that was
-    closed when PagerDuty reopened.
+    ``sent_at``: our own time when an event was last sent; ``writing``: the StackFlow state that is
+    being written right now, so that its echo is known; ``replaced_by``: the record that carries on
+    for one that was closed when PagerDuty reopened.
     """
 
     number: str
@@ -94,9 +96,6 @@ class Link:
         return self.stackflow == RESOLVED and self.pagerduty in (RESOLVED, ABSENT)
 
 
-_FIELDS = tuple(field for field in fields(Link) if field.name != "number")
-
-
 def _decode(number: str, text: Any) -> Optional[Link]:
     """A stored link; None where the value is not one (somebody edited it): it is rebuilt then."""
     try:
@@ -105,13 +104,13 @@ def _decode(number: str, text: Any) -> Optional[Link]:
         return None
     if not isinstance(data, dict):
         return None
-    known = {field.name: data[field.name] for field in _FIELDS if field.name in data}
-    for field in _FIELDS:
-        kind = bool if isinstance(field.default, bool) else str
-        if field.name in known and not isinstance(known[field.name], kind):
-            return None
-    link = Link(number=number, **known)
-    return link if link.stackflow in STATES and link.pagerduty in STATES else None
+    known = {field.name: data[field.name] for field in fields(Link)
+             if data.get(field.name) is not None}
+    link = Link(**dict(known, number=number))
+    fits = all(isinstance(known[field.name], bool) == isinstance(field.default, bool) and
+               isinstance(known[field.name], (bool, str))
+               for field in fields(Link) if field.name in known)
+    return link if fits and link.stackflow in STATES and link.pagerduty in STATES else None
 
 
 class Links:
@@ -132,7 +131,8 @@ class Links:
         """Store a link; what is known of a pair expires 90 days after both sides closed."""
         text = json.dumps({name: value for name, value in asdict(link).items() if value},
                           sort_keys=True)
-        self._set("link." + link.number, text, EXPIRY if link.closed else None)
+        self._set("link." + link.number, text,
+                  EXPIRY if link.closed else OPEN_EXPIRY)
         if link.closed and link.pagerduty_id and not link.replaced_by:
             self._set("pagerduty." + link.pagerduty_id, link.number, EXPIRY)
 
@@ -161,11 +161,11 @@ class Links:
 
     def join(self, pagerduty_id: str, number: str) -> None:
         """Remember the number of a PagerDuty incident; it follows from the incident's own marks."""
-        self._set("pagerduty." + pagerduty_id, number, None)
+        self._set("pagerduty." + pagerduty_id, number, OPEN_EXPIRY)
 
     def merge_into(self, target_id: str, number: str) -> None:
         """Remember that a merge put this record on ``target_id``, beside the target's own."""
-        self._set("pagerduty.%s.%s" % (target_id, number), number, None)
+        self._set("pagerduty.%s.%s" % (target_id, number), number, OPEN_EXPIRY)
 
     def start(self) -> Optional[str]:
         """When the pack first ran here (ISO 8601); None before that."""
@@ -175,9 +175,18 @@ class Links:
         """The time of the first run, stored now if there is none yet."""
         stored = self.start()
         if stored is None:
-            stored = format_time(clock.now())
+            stored = format_time(clock.now().replace(microsecond=0))  # StackFlow's stamps are whole
             self._set("start", stored, None)
         return stored
+
+    def last_ping(self) -> Optional[str]:
+        """What the sensor left of PagerDuty's last ping; only a change of it has a meaning."""
+        return self._list(PREFIX + "ping").get(PREFIX + "ping")
+
+    def polled_by(self) -> List[str]:
+        """The names of the polling sensors that have a cursor."""
+        prefix = PREFIX + "cursor."
+        return [name[len(prefix):] for name in self._list(prefix)]
 
     def _list(self, prefix: str) -> Dict[str, str]:
         found: Dict[str, str] = {}

@@ -15,7 +15,7 @@ from .pack import ALREADY, DONE, SKIPPED, Outcome, Pack
 from .pairs import Pair, find_incident, numbers_of, read_pair, situation
 from .routing import entry_of_service
 from .stackflow.records import canonical_record
-from .transport import OutcomeUnknownError
+from .transport import MAX_WAIT, OutcomeUnknownError
 from .writing import Done, Words, carry_out, patch_state, routing_key
 
 FRESH = timedelta(seconds=60)
@@ -23,8 +23,9 @@ FRESH = timedelta(seconds=60)
 decided.
 """
 ROUNDS = 4
-"""How often a run reads and decides again when somebody else moved a record, or an answer was lost.
-"""
+"""How often a run reads and decides again when somebody else moved a record."""
+FIRST_WAIT = 0.5
+"""Seconds before it does so for the first time; doubled each time, while `http.total_seconds` last."""
 
 
 def trigger_incident(pack: Pack, incident_id: str, incident: Optional[Mapping[str, Any]] = None,
@@ -66,7 +67,8 @@ def create_stackflow_incident(pack: Pack, incident_id: str,
     ``incident`` (what the event said) is not needed: PagerDuty is read, as it may have moved on.
     """
     if is_stackflow_number(incident_id):
-        raise BadInputError("%s is a StackFlow number" % incident_id, "give a PagerDuty incident id")
+        raise BadInputError("%s is a StackFlow number" % incident_id,
+                            "give a PagerDuty incident id")
     numbers = numbers_of(pack, incident_id)
     if numbers:
         return _settle_all(pack, numbers, incident_id)
@@ -76,8 +78,8 @@ def create_stackflow_incident(pack: Pack, incident_id: str,
                         found.merged_into, incident_id)
     entry = entry_of_service(pack.settings, found.service_id)
     if entry is None:
-        return _nothing("service %s (%s) is not in service_mapping" % (found.service_id,
-                                                                       found.service_name), incident_id)
+        return _nothing("service %s (%s) is not in service_mapping" %
+                        (found.service_id, found.service_name), incident_id)
     start = parse_time(pack.links.start())
     if start and found.created_at and found.created_at < start:
         return _nothing("opened before the pack was installed", incident_id)
@@ -139,7 +141,8 @@ def _hint(pack: Pack, number: str,
     """The record as an event carried it; None where it is another's or there is none."""
     if not incident:
         return None
-    record = StackFlowIncident.from_record(canonical_record(incident, pack.settings.stackflow.states))
+    states = pack.settings.stackflow.states
+    record = StackFlowIncident.from_record(canonical_record(incident, states))
     return record if record.number == number else None
 
 
@@ -195,16 +198,21 @@ def _settle(pack: Pack, pair: Pair, words: Words, may_trigger: bool = False,
     done = Done()
     decision = _decide(pack, pair, may_trigger, force)
     reason = decision.reason
-    for attempt in range(ROUNDS):
+    end = pack.clock.monotonic() + pack.settings.http.total_seconds
+    rounds, wait = 0, FIRST_WAIT
+    while True:
         try:
             decision = carry_out(pack, pair, decision, words, done)
             created = pair.record is not None and merge.CREATE in decision.stackflow
-            if not _remember(pack, pair, decision) and not created:
+            rounds += 1
+            if not (_remember(pack, pair, decision) or created) or rounds == ROUNDS:
                 break
         except (ConflictError, OutcomeUnknownError) as error:
-            if attempt == ROUNDS - 1:
+            rounds += isinstance(error, ConflictError)
+            if rounds == ROUNDS or pack.clock.monotonic() + wait > end:
                 raise
-            pack.clock.sleep(2.0 ** attempt / 2)
+            pack.clock.sleep(wait)
+            wait = min(2 * wait, MAX_WAIT)
             done.warnings.append("decided again after: %s" % error.message)
         pair = _read_again(pack, pair)
         decision = _decide(pack, pair, may_trigger, force)

@@ -66,6 +66,30 @@ def test_a_transition_that_the_site_forbids_fails_with_the_servers_own_words(wor
     assert "does not allow" in error.hint
 
 
+@pytest.mark.parametrize("match", ["PATCH /prod/api/incidents", "GET /prod/api/incidents"])
+def test_an_outage_of_a_minute_is_waited_out(world, match):
+    number, incident = created(world)
+    world.pagerduty.resolve(incident, world.casey)
+    world.run(2)
+    world.stackflow.faults.add(match, "status", 503, times=10 ** 6)
+    world.stackflow.after(60, world.stackflow.faults.clear)
+    world.run_queue()
+    assert world.outcomes[-1].outcome == "done"
+    assert world.stackflow.incident(number)["state"] == "resolved"
+    assert world.sf_writes(number) == ["resolved"]
+
+
+def test_an_outage_that_lasts_fails_the_run_in_time_and_says_so(world):
+    number, incident = created(world)
+    world.pagerduty.resolve(incident, world.casey)
+    world.run(2)
+    world.stackflow.faults.add("PATCH", "status", 503, times=10 ** 6)
+    before = world.clock.now()
+    world.run_queue()
+    assert isinstance(world.outcomes[-1], ApiError) and world.outcomes[-1].retryable
+    assert (world.clock.now() - before).total_seconds() <= 120
+
+
 def test_a_missing_resolution_field_fails_with_a_hint_to_the_setting_that_adds_it(world):
     world.stackflow.switches.resolve_requires = ("resolution_code",)
     number, incident = created(world)
