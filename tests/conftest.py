@@ -10,3 +10,23 @@ for folder in ("actions", "sensors", "lib", ""):
     sys.path.insert(0, os.path.join(ROOT, folder) if folder else ROOT)
 if importlib.util.find_spec("st2common") is None:
     sys.path.append(os.path.join(ROOT, "dev", "local_stackstorm", "standin"))
+else:
+    import st2tests.base  # noqa: F401  patches the process, which has to come before other imports
+
+import pytest  # noqa: E402
+import request_oracle  # noqa: E402
+from dev.simulators.pagerduty import PagerDuty  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def requests_conform(monkeypatch):
+    """What the pack sent to PagerDuty's simulator during a test conforms to the published API."""
+    if not request_oracle.available():
+        yield
+        return
+    seen = []
+    monkeypatch.setattr(PagerDuty, "handle", request_oracle.recording(PagerDuty.handle, seen))
+    yield
+    wrong = {"%s %s" % (request.method, request.path): found for request in seen
+             for found in [request_oracle.deviations(request)] if found}
+    assert not wrong

@@ -17,7 +17,7 @@ from typing import Any, Callable, Dict, List, Optional
 import requests
 import yaml
 
-from dev.local_stackstorm import criteria, templates
+from dev.local_stackstorm import criteria, datastore, templates
 from dev.simulators.base import VirtualClock, run
 from dev.simulators.in_process import InProcess
 from dev.simulators.pagerduty import PagerDuty
@@ -27,6 +27,7 @@ from pagerduty_stackflow.links import Links
 from pagerduty_stackflow.pack import Outcome, Pack
 from pagerduty_stackflow.pagerduty import webhooks as pagerduty_webhooks
 from pagerduty_stackflow.stackflow import webhooks as stackflow_webhooks
+from pagerduty_stackflow.transport import Transport
 
 ROOT = Path(__file__).resolve().parent.parent
 PD_HOST = "https://api.pagerduty.com"
@@ -46,6 +47,7 @@ class MemoryStore:
         self.values: Dict[str, Any] = {}
         self.calls = 0
         self.unreachable = False
+        self.encryption = True
         self.before_call: Callable[[str], None] = lambda what: None
 
     def _called(self) -> None:
@@ -62,16 +64,20 @@ class MemoryStore:
                 if name.startswith(prefix or "") and (end is None or end > now)]
         return rows[offset or 0:][:limit or 100]
 
-    def get_value(self, name: str, local: bool = True, scope: str = "", decrypt: bool = False) -> Any:
+    def get_value(self, name: str, local: bool = True, scope: str = "",
+                  decrypt: bool = False) -> Any:
         self.calls += 1
         rows = {} if self.unreachable else dict(self.list_values(prefix=name))
-        return rows.get(name)
+        value = rows.get(name)
+        return datastore.decrypt(value) if decrypt and value else value
 
     def set_value(self, name: str, value: str, ttl: Optional[int] = None, local: bool = True,
                   scope: str = "", encrypt: bool = False) -> bool:
         self._called()
+        if encrypt and not self.encryption:
+            raise requests.exceptions.HTTPError("400 Client Error: no crypto key")
         end = self._clock.now() + timedelta(seconds=ttl) if ttl else None
-        self.values[name] = (str(value), end)
+        self.values[name] = (datastore.encrypt(str(value)) if encrypt else str(value), end)
         return True
 
     def delete_value(self, name: str, local: bool = True, scope: str = "") -> bool:
@@ -190,6 +196,10 @@ class World:
     def pack(self) -> Pack:
         """What one action run works with."""
         return Pack(self.settings, self.store, PackClock(self), self.session)
+
+    def transport(self) -> Transport:
+        """Calls over this network, by this clock."""
+        return Transport(self.settings.http, PackClock(self), self.session)
 
     @property
     def before_call(self) -> Callable[[str], None]:

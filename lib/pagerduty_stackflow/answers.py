@@ -63,13 +63,15 @@ def server_message(body: Any) -> Tuple[str, Union[int, str, None]]:
     """The server's own words and its error code, from any of the shapes that the two systems use.
 
     PagerDuty: `error` as an object, a string or a list, or the Events API's `message` and `errors`.
-    StackFlow: `error` as a string beside `code`, or as an object.
+    StackFlow: `error` as a string beside `code`, or as an object; its Cognito names the error in
+    `__type`.
     """
     if not isinstance(body, dict):
         return "", None
     error = body if body.get("error") is None else body["error"]
     if isinstance(error, dict):
-        words, code = [_words(error.get("message")), _words(error.get("errors"))], error.get("code")
+        words = [_words(error.get("message")), _words(error.get("errors"))]
+        code = error.get("code", error.get("__type"))
     else:
         words, code = [_words(error)], body.get("code")
     known = isinstance(code, (int, str)) and len(str(code)) <= CODE_LIMIT
@@ -83,7 +85,8 @@ def _words(value: Any, depth: int = 4) -> str:
     if value is None or not depth:
         return ""
     if isinstance(value, dict):
-        value = ["%s: %s" % (name, _words(inner, depth - 1)) for name, inner in value.items()]
+        found = ((name, _words(inner, depth - 1)) for name, inner in value.items())
+        value = ["%s: %s" % pair for pair in found if pair[1]]
     if isinstance(value, list):
         return "; ".join(filter(None, (_words(inner, depth - 1) for inner in value)))
     return str(value)
@@ -95,6 +98,7 @@ def error_of(system: str, what: str, status: int, body: Any,
     words, code = server_message(body)
     for secret in secrets:
         words = words.replace(secret, "***")
+        code = None if secret in str(code) else code
     message = "%s: %d%s%s" % (what, status, " code %s" % code if code is not None else "",
                               ": " + words[:QUOTED] if words else "")
     if 300 <= status < 400:
@@ -122,4 +126,4 @@ def _hint(system: str, status: int) -> str:
         429: "the rate limit of %s is used up; it is tried again later"}
     if status in hints:
         return hints[status] % system
-    return "%s has trouble; it is tried again later" % system if status >= 500 else ""
+    return "%s has trouble; it is tried again later" % system if may_retry(status) else ""

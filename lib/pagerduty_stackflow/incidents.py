@@ -39,7 +39,8 @@ def is_stackflow_number(incident_id: str) -> bool:
     if isinstance(incident_id, str) and PAGERDUTY_ID.match(incident_id):
         return False
     raise BadInputError("%r is neither a StackFlow number nor a PagerDuty incident id" %
-                        (incident_id,), "give a number such as INC0001234 or an id such as Q1ABCDEFGHIJKL")
+                        (incident_id,),
+                        "give a number such as INC0001234 or an id such as Q1ABCDEFGHIJKL")
 
 
 def dedup_key(host: str, number: str, reopened: int = 0) -> str:

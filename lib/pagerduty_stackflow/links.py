@@ -134,7 +134,8 @@ class Links:
         self._set("link." + link.number, text,
                   EXPIRY if link.closed else OPEN_EXPIRY)
         if link.closed and link.pagerduty_id and not link.replaced_by:
-            self._set("pagerduty." + link.pagerduty_id, link.number, EXPIRY)
+            suffix = "." + link.number if link.shared else ""
+            self._set("pagerduty." + link.pagerduty_id + suffix, link.number, EXPIRY)
 
     def wait(self, number: str) -> None:
         """Note that a change came before the pair was open; whoever opens it reads both sides

@@ -158,7 +158,8 @@ def _resolved_in_stackflow(now: Situation, there: str) -> Decision:
     if now.reopened != PAGERDUTY and not _both_were_resolved(now):
         return Decision("resolved in StackFlow", RESOLVED, RESOLVED, pagerduty=(RESOLVE,))
     if not now.bidirectional_sync:
-        # Remembered as resolved on both sides, so that no later run takes the reopening for an unfinished resolve.
+        # Remembered as resolved on both sides, so that no later run takes the reopening for an
+        # unfinished resolve.
         return Decision("reopened in PagerDuty, but bidirectional_sync is off", RESOLVED, RESOLVED)
     if now.stackflow not in FINAL_STATES:
         after = stackflow_state("in_progress", now.assignee, now.auto_acknowledge)

@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Optional
 import requests
 
 from .clock import Clock
-from .credentials import ApiKeySource
+from .credentials import ApiKeySource, Secrets
 from .links import Links, Store
 from .pagerduty.events import EventsClient
 from .pagerduty.rest import RestClient
@@ -30,11 +30,15 @@ class Pack:
                  session: Optional[requests.Session] = None) -> None:
         self.settings = settings
         self.clock = clock or Clock()
+        self.store = store
         self.links = Links(store)
         transport = Transport(settings.http, self.clock, session)
         self.events = EventsClient(settings, transport)
-        self.rest = RestClient(settings, transport, ApiKeySource(settings).api_key)
-        self.stackflow = StackFlowClient(settings, transport, TokenSource(settings).token)
+        self.api_key = ApiKeySource(settings, store, self.clock).api_key
+        self.token = TokenSource(settings, transport, store, self.clock,
+                                 Secrets(settings, store, self.clock)).token
+        self.rest = RestClient(settings, transport, self.api_key)
+        self.stackflow = StackFlowClient(settings, transport, self.token)
 
 
 @dataclass

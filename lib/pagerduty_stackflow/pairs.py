@@ -203,7 +203,8 @@ def _rebuild(pack: Pack, link: Link,
     if record.assigned_to and incident.status == "triggered":
         if _last(pack, incident.id, "acknowledge_log_entry"):
             carried = record.assigned_to
-    return replace(found, pagerduty_id=None, assignee=carried, stackflow_at=link.stackflow_at), incident
+    link = replace(found, pagerduty_id=None, assignee=carried, stackflow_at=link.stackflow_at)
+    return link, incident
 
 
 def _follow_merges(pack: Pack, link: Link, incident: Optional[PagerDutyIncident]
@@ -253,6 +254,9 @@ def _look_for_reopening(pack: Pack, pair: Pair, hint: Optional[StackFlowIncident
         return
     live = incident.status != "resolved"
     if live and link.pagerduty == RESOLVED:
+        if _is_on_its_way(pack, link, incident):
+            pair.incident = None  # it counts as agreed
+            return
         # Its alert may be closed for good, so an event with the same dedup key may reach nothing.
         pair.link = replace(link, rest_only=True)
     if record.state in DONE_STATES and live:
@@ -275,11 +279,16 @@ def _reopened_in_pagerduty(pack: Pack, pair: Pair, link: Link, record: StackFlow
         if there and here and changed and changed > here:
             pair.reopened = PAGERDUTY
     elif there is None or (here and there < here - CLOCK_ALLOWANCE):
-        sent = parse_time(link.sent_at)
-        if sent and pack.clock.now() - sent < VISIBLE:
-            pair.link, pair.incident = link, None  # on its way: it counts as agreed
-        else:
-            pair.link = replace(pair.link, pagerduty=OPEN)
+        pair.link = replace(pair.link, pagerduty=OPEN)  # it was lost
+
+
+def _is_on_its_way(pack: Pack, link: Link, incident: PagerDutyIncident) -> bool:
+    """Whether a resolve that was just sent as an event may still be under way."""
+    sent = parse_time(link.sent_at)
+    if link.rest_only or sent is None or pack.clock.now() - sent > VISIBLE:
+        return False
+    seen = _last(pack, incident.id, "resolve_log_entry")
+    return seen is None or seen < sent - CLOCK_ALLOWANCE
 
 
 def situation(pack: Pack, pair: Pair, force: bool = False) -> Situation:

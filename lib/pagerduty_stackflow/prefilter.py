@@ -140,11 +140,11 @@ def _is_echo(kind: str, record: StackFlowIncident, link: Link, settings: Setting
 
 
 def _sla(payload: Dict[str, Any], settings: Settings) -> Verdict:
-    policy = (payload.get("sla") or {}).get("policy")
+    policy, kind = (payload.get("sla") or {}).get("policy"), payload["event_type"]
     for entry in settings.escalation_mapping:
-        if entry.sla_policy == policy and payload["event_type"] == entry.trigger_on.replace("_", "."):
+        if (entry.sla_policy, entry.trigger_on.replace("_", ".")) == (policy, kind):
             return APPLY
-    return False, "escalation_mapping names no policy for %s of %r" % (payload["event_type"], policy)
+    return False, "escalation_mapping names no policy for %s of %r" % (kind, policy)
 
 
 def _before(incident: Any, start: Optional[str]) -> bool:

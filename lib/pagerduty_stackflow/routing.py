@@ -6,7 +6,7 @@ import difflib
 from dataclasses import dataclass
 from typing import Optional
 
-from .errors import RoutingError
+from .errors import BadInputError, RoutingError
 from .settings import ServiceMapping, Settings
 
 CRITICAL = "critical"
@@ -33,7 +33,7 @@ def find_route(settings: Settings, group: Optional[str],
     order of the config.
     """
     entries = [entry for entry in settings.service_mapping if _same(entry.assignment_group, group)]
-    if not (group or "").strip() or not entries:
+    if not entries:
         return None
     for entry in entries:
         if category and _same(entry.category, category):
@@ -75,6 +75,23 @@ def entry_of_service(settings: Settings, service_id: Optional[str]) -> Optional[
         if entry.service_id == service_id:
             return entry
     return None
+
+
+def service_named(settings: Settings, service: str) -> ServiceMapping:
+    """The first entry of a mapped service, by its id or its name; BadInputError for any other.
+
+    In a name case and white space at its ends do not count; of a name that two services have, it is
+    an error too.
+    """
+    named = {entry.service_id for entry in settings.service_mapping
+             if _same(entry.service_name, service)}
+    entry = entry_of_service(settings, next(iter(named)) if len(named) == 1 else service)
+    if entry is not None:
+        return entry
+    listed = ", ".join(sorted({"%s (%s)" % (one.service_id, one.service_name)
+                               for one in settings.service_mapping}))
+    raise BadInputError("service %r is %s" % (service, "the name of several services" if named else
+                                              "not in service_mapping"), "give one of " + listed)
 
 
 def severity(settings: Settings, priority: Optional[str]) -> str:

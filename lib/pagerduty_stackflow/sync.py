@@ -165,6 +165,11 @@ def _taken_at_its_word(pack: Pack, hint: Optional[StackFlowIncident],
     applied = parse_time(link.stackflow_at)
     if applied and hint.updated_at < applied or link.writing == hint.state:
         return None
+    if link.stackflow != merge.RESOLVED:  # stamps of whole seconds, and resolves that nobody saw
+        if hint.state in merge.DONE_STATES and hint.updated_at == applied:
+            return None
+        if hint.reopened_at and (applied is None or hint.reopened_at > applied):
+            return None
     pair = Pair(link, hint, stored=link)
     if _decide(pack, pair, True).writes and not _answers_to_events(pack, link):
         return None
@@ -236,8 +241,8 @@ def _decide(pack: Pack, pair: Pair, may_trigger: bool, force: bool = False) -> m
         return merge.Decision("resolved here; merged in PagerDuty with records that are open",
                               link.stackflow, link.pagerduty)
     if merge.TRIGGER in decision.pagerduty and not may_trigger:
-        return merge.Decision("no PagerDuty incident is open for it", link.stackflow,
-                              link.pagerduty)
+        return merge.Decision("no PagerDuty incident is open for it; trigger_incident opens one",
+                              link.stackflow, link.pagerduty)
     return decision
 
 

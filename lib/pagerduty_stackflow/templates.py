@@ -13,6 +13,8 @@ from .settings import ServiceMapping
 
 OUTPUT_LIMIT = 32 * 1024
 """Characters that a template may produce; PagerDuty and StackFlow cut or refuse more."""
+LOOPS = OUTPUT_LIMIT
+"""Numbers that `range` may give in one template, all loops together."""
 
 
 def render(source: Optional[str], shipped: str, name: str,
@@ -33,10 +35,11 @@ def render(source: Optional[str], shipped: str, name: str,
 
 def _render(source: str, values: Mapping[str, Any]) -> str:
     from jinja2 import StrictUndefined
-    from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
+    from jinja2.exceptions import SecurityError
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     class Environment(ImmutableSandboxedEnvironment):
-        """The sandbox, which bounds `range`, without what makes much out of little."""
+        """The sandbox, without what makes much out of little."""
 
         intercepted_binops = frozenset(("*", "**"))
 
@@ -49,6 +52,16 @@ def _render(source: str, values: Mapping[str, Any]) -> str:
         variable_start_string="[[", variable_end_string="]]", block_start_string="[%",
         block_end_string="%]", comment_start_string="[#", comment_end_string="#]",
         undefined=StrictUndefined)
+    left = LOOPS
+
+    def bounded_range(*bounds: int) -> range:
+        nonlocal left
+        left -= len(range(*bounds))
+        if left < 0:
+            raise ValueError("more than %d rounds of loops" % LOOPS)
+        return range(*bounds)
+
+    environment.globals["range"] = bounded_range
     parts, size = [], 0
     for part in environment.from_string(source).generate(**values):
         parts.append(part)

@@ -209,7 +209,8 @@ def _secrets(headers: Mapping[str, str], data: Any, form: Optional[Mapping[str, 
     """What a server must not echo into an error: gateways are known to quote the credentials."""
     found = [headers.get("Authorization", "").rpartition(" ")[2]]
     found += [found[0].rpartition("token=")[2]]
-    found += [str(data.get("routing_key"))] if isinstance(data, dict) else []
+    if isinstance(data, dict):
+        found += [str(data.get("routing_key")), *map(str, data.get("AuthParameters", {}).values())]
     found += list((form or {}).values())
     return sorted((one for one in found if len(one) >= 8), key=len, reverse=True)
 

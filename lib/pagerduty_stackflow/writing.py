@@ -50,7 +50,8 @@ def carry_out(pack: Pack, pair: Pair, decision: merge.Decision, words: Words,
         if write == merge.TRIGGER:
             _trigger(pack, pair, done)
             continue
-        carried = (_acknowledge if write == merge.ACKNOWLEDGE else _resolve)(pack, pair, words, done)
+        change = _acknowledge if write == merge.ACKNOWLEDGE else _resolve
+        carried = change(pack, pair, words, done)
         if not carried:
             decision = replace(decision, agreed_pagerduty=merge.OPEN)
     for write in decision.stackflow:
@@ -87,7 +88,8 @@ def _trigger(pack: Pack, pair: Pair, done: Done) -> None:
         pair.incident = None
     pair.link = Link(
         number=record.number, dedup_key=key, service_id=entry.service_id,
-        pagerduty_id=found.id if found else None, key_fingerprint=fingerprint(entry.integration_key),
+        pagerduty_id=found.id if found else None,
+        key_fingerprint=fingerprint(entry.integration_key),
         stackflow_at=pair.link.stackflow_at, assignee=pair.link.assignee,
         sent_at=format_time(pack.clock.now()))
 
@@ -183,7 +185,9 @@ def _resolve(pack: Pack, pair: Pair, words: Words, done: Done) -> bool:
         done.skipped.append("merged in PagerDuty with %s, still open" % ", ".join(waiting))
         return False
     _check_unchanged(pack, pair.incident)
-    pack.rest.set_status(pair.incident.id, "resolved", resolution=words.resolution)
+    by = "Resolved in StackFlow by %s" % words.by if words.by else None
+    pack.rest.set_status(pair.incident.id, "resolved",
+                         resolution=": ".join(filter(None, (by, words.resolution))) or None)
     pair.link = replace(link, rest_only=True)
     done.writes.append("resolved in PagerDuty as %s" % pack.settings.pagerduty.from_email)
     return True

@@ -249,6 +249,32 @@ def test_a_reopening_in_stackflow_later_than_the_resolve_in_pagerduty_wins(world
     assert_in_step(world, number, "triggered")
 
 
+def test_a_reopening_pages_although_nobody_saw_the_resolve_before_it(world):
+    number = created(world)
+    world.pagerduty.outbox.lose(1)
+    world.stackflow.outbox.lose(1)
+    world.pagerduty.resolve(world.pagerduty.incidents()[0].id, world.casey)
+    world.stackflow.set_state(number, "resolved")
+    world.run(1)
+    world.stackflow.reopen(number)
+    world.settle()
+    assert [one.status for one in open_incidents(world, number)] == ["triggered"]
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_resolved_and_reopened_within_one_second_ends_open_in_either_order(world, backwards):
+    number = created(world)
+    world.stackflow.set_state(number, "in_progress")
+    world.settle()
+    world.stackflow.set_state(number, "resolved")
+    world.stackflow.reopen(number)
+    world.run(0.5)
+    world.run_queue(lambda queue: queue[::-1] if backwards else queue)
+    world.settle()
+    assert [one.status for one in open_incidents(world, number)] == ["triggered"]
+    assert world.stackflow.incident(number)["state"] == "in_progress"
+
+
 # Races.
 
 def race(world, make, choose):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Tuple
 
 from ..answers import PAGERDUTY
 from ..errors import CredentialsError
@@ -22,7 +22,7 @@ EVENT_LIMIT = 512 * 1024
 """Bytes of a whole event (Events API v2 Overview)."""
 MARGIN = 8
 """Bytes that the sign for what was cut may take."""
-ROUTING_KEY = re.compile(r"^[0-9A-Za-z]{32}\Z")
+ROUTING_KEY = re.compile(r"[0-9A-Za-z]{32}")
 REST_KEY_LENGTH = 20
 
 

@@ -112,7 +112,7 @@ class RestClient:
     def call(self, method: str, path: str, data: Any = None, by: Optional[str] = None,
              params: Params = ()) -> Mapping[str, Any]:
         """Any call; the answer's JSON object. A refused key is read afresh once; CredentialsError
-        when the fresh one is refused too.
+        when the fresh one is refused too, or there is no fresh one.
         """
         try:
             answer = self._send(method, path, data, by, params, False)
@@ -121,11 +121,16 @@ class RestClient:
                 raise
             try:
                 answer = self._send(method, path, data, by, params, True)
+            except CredentialsError as nothing:
+                raise (_forbidden(error) if error.status == 403 else CredentialsError(
+                    "%s (%s)" % (nothing.message, error.message), nothing.hint,
+                    nothing.retryable)) from None
             except ApiError as again:
-                if again.status != 401:
+                if again.status not in (401, 403):
                     raise
-                raise CredentialsError("API key expired or revoked: %s (%s)" % (RENEW, again.message),
-                                       RENEW) from None
+                raise (_forbidden(again) if again.status == 403 else CredentialsError(
+                    "API key expired or revoked: %s (%s)" % (RENEW, again.message),
+                    RENEW)) from None
         return answer.body if isinstance(answer.body, dict) else {}
 
     def _send(self, method: str, path: str, data: Any, by: Optional[str], params: Params,
@@ -135,6 +140,12 @@ class RestClient:
             headers["From"] = by or self._from
         return self._transport.request(PAGERDUTY, method, self._base + path, headers, params=params,
                                        data=data, repeatable=method == "GET")
+
+
+def _forbidden(error: ApiError) -> ApiError:
+    """403: PagerDuty knows the key, and it may not do this, or not any more."""
+    return ApiError("API key expired or revoked, or read-only: %s (%s)" % (RENEW, error.message),
+                    RENEW + "; it needs Read/Write: this one may not do this", False, error.system, error.status, error.code)
 
 
 def _same_words(note: Any, text: str) -> bool:

@@ -12,6 +12,7 @@ from ..errors import ApiError, CredentialsError, NotFoundError
 from ..incidents import StackFlowIncident, pagerduty_id_of_mark
 from ..settings import Settings
 from ..transport import Answer, OutcomeUnknownError, Transport
+from .auth import forbidden_hint
 from .records import api_state, canonical_record
 
 PAGE = 200
@@ -93,8 +94,8 @@ class StackFlowClient:
         """
         before: Any = None
         for page in range(1, PAGES + 1):
-            body = self.call("GET", path, params=tuple(params) + (("limit", str(PAGE)),
-                                                                   ("page", str(page))))
+            asked = tuple(params) + (("limit", str(PAGE)), ("page", str(page)))
+            body = self.call("GET", path, params=asked)
             rows = body.get("data") if isinstance(body, dict) else body
             if not isinstance(rows, list):
                 raise _no_answer("list")
@@ -105,6 +106,11 @@ class StackFlowClient:
             if not rows or len(rows) < (limit if isinstance(limit, int) else PAGE):
                 return
             before = rows
+
+    def health(self) -> None:
+        """See that StackFlow answers; needs no token (api/quickstart.html)."""
+        self._transport.request(STACKFLOW, "GET", self._settings.api_url + "/health",
+                                {"Accept": "application/json"})
 
     def _record(self, body: Any) -> Optional[StackFlowIncident]:
         """The record of an answer, wrapped in `data` or not; None where it holds none."""
@@ -117,20 +123,29 @@ class StackFlowClient:
     def call(self, method: str, path: str, data: Optional[Dict[str, Any]] = None,
              params: Params = ()) -> Any:
         """Any call; the answer's JSON. A refused token is got afresh once; CredentialsError when
-        the fresh one is refused too.
+        the fresh one is refused too, or there is no fresh one.
         """
         try:
             return self._send(method, path, data, params, False).body
         except ApiError as error:
             if error.status != 401:
-                raise
+                raise self._explained(error)
+            refusal = error.message
         try:
             return self._send(method, path, data, params, True).body
+        except CredentialsError as nothing:
+            raise CredentialsError("%s (%s)" % (nothing.message, refusal), nothing.hint,
+                                   nothing.retryable) from None
         except ApiError as again:
             if again.status != 401:
-                raise
+                raise self._explained(again)
             raise CredentialsError("%s: StackFlow refuses the token" % again.message,
                                    "renew the credentials under stackflow.auth") from None
+
+    def _explained(self, error: ApiError) -> ApiError:
+        if error.status == 403:
+            error.hint = forbidden_hint(self._settings.auth)
+        return error
 
     def _send(self, method: str, path: str, data: Optional[Dict[str, Any]],
               params: Params, refused: bool) -> Answer:

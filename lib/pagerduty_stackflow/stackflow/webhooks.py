@@ -143,6 +143,8 @@ def _classify(name: str, fields: Mapping[str, Any], previous: Mapping[str, Any])
 
 def _person_assigned(name: str, fields: Mapping[str, Any], previous: Mapping[str, Any]) -> bool:
     person = fields.get("assigned_to")
+    if "assigned_to" not in fields:  # the action reads the record
+        return name == "incident.assigned" or "assigned_to" in previous
     if not person or "assigned_to" in previous:
         return bool(person) and person != previous.get("assigned_to")
     return not previous and name in ("incident.assigned", "incident.created")

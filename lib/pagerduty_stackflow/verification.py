@@ -1,0 +1,107 @@
+"""The test event of the vendor's guide ("Testing the Integration"): sent, and looked for."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from typing import Any, Dict, List
+
+from .errors import PackError
+from .incidents import DEDUP_KEY_LIMIT, PagerDutyIncident
+from .pack import DONE, Outcome, Pack
+from .routing import service_named
+from .settings import ServiceMapping
+
+CLIENT = "StackFlow integration test"
+"""Not the client of an alert for a StackFlow incident: a record has to be created for this one."""
+SEVERITY = "critical"
+"""What a P1 is sent with by default: a test that wakes nobody would prove nothing."""
+PATIENCE = 60.0
+"""Seconds until an incident that PagerDuty does not show counts as lost."""
+PAUSE = 2.0
+"""Seconds between two looks."""
+
+
+def send_test_event(pack: Pack, service: str) -> Outcome:
+    """Trigger an alert on a mapped service, given by id or name, and wait for its incident.
+
+    The incident stays open, for a person or `verify_integration` to acknowledge. On a failure the
+    alert is resolved again: when it is not visible in time, or on another service than its key's
+    entry says.
+    """
+    entry = service_named(pack.settings, service)
+    _state_of(pack, entry)  # before anybody is paged: without a REST key nothing could be seen
+    host = pack.settings.stackflow.host
+    key = test_key(host, entry.service_id, pack.clock.now())
+    summary = "Test of the StackFlow integration of %s: please acknowledge" % entry.service_name
+    warnings = pack.events.trigger(
+        entry.integration_key, key, summary, host, SEVERITY, client=CLIENT,
+        client_url=pack.settings.stackflow.instance_url, group=entry.assignment_group,
+        custom_details={"test": "sent by the action send_test_event"})
+    try:
+        incident = _wait(pack, entry, key)
+    except PackError as error:
+        _resolve(pack, entry, key, error)
+        raise
+    return Outcome(DONE, "incident %s is %s on %s" % (incident.id, incident.status,
+                                                      entry.service_name),
+                   pagerduty_incident_id=incident.id, dedup_key=key, warnings=warnings)
+
+
+def test_key(host: str, service_id: str, now: datetime) -> str:
+    """A dedup key that no record has and no other test."""
+    end = ":test:%s:%s" % (service_id, now.strftime("%Y%m%dT%H%M%S%fZ"))
+    if len("stackflow:" + host + end) > DEDUP_KEY_LIMIT:
+        host = hashlib.sha256(host.encode()).hexdigest()
+    return "stackflow:" + host + end
+
+
+def _resolve(pack: Pack, entry: ServiceMapping, key: str, error: PackError) -> None:
+    try:
+        pack.events.resolve(entry.integration_key, key)
+    except PackError as second:
+        error.message += "; and its alert could not be resolved again: %s" % second.message
+
+
+def _wait(pack: Pack, entry: ServiceMapping, key: str) -> PagerDutyIncident:
+    end = pack.clock.monotonic() + PATIENCE
+    while True:
+        found = pack.rest.incidents_of_key(key)
+        if found:
+            return _on_its_service(entry, found)
+        if pack.clock.monotonic() >= end:
+            raise _invisible(entry, _state_of(pack, entry))
+        pack.clock.sleep(PAUSE)
+
+
+def _on_its_service(entry: ServiceMapping, found: List[PagerDutyIncident]) -> PagerDutyIncident:
+    incident = found[-1]
+    if incident.service_id in (None, entry.service_id):
+        return incident
+    raise PackError(
+        "the integration key of %s (%s) opened %s on another service, %s (%s)" % (
+            entry.service_name, entry.service_id, incident.id, incident.service_name,
+            incident.service_id),
+        "re-copy the Integration Key from the PagerDuty service -> Integrations")
+
+
+def _state_of(pack: Pack, entry: ServiceMapping) -> str:
+    """The service's status (REST API, Get a service)."""
+    body: Any = pack.rest.call("GET", "/services/" + entry.service_id)
+    service = body.get("service")
+    return str(service.get("status") or "") if isinstance(service, dict) else ""
+
+
+HINTS: Dict[str, str] = {
+    "disabled": "enable the service in PagerDuty: a disabled one opens no incidents",
+    "maintenance": "wait for the end of the service's maintenance window, or end it: until then it "
+                   "opens no incidents"}
+
+
+def _invisible(entry: ServiceMapping, state: str) -> PackError:
+    return PackError(
+        "PagerDuty accepted the test event and shows no incident %d seconds later; the status of "
+        "service %s (%s) is %s" % (PATIENCE, entry.service_name, entry.service_id,
+                                   state or "unknown"),
+        HINTS.get(state, "re-copy the Integration Key from the PagerDuty service -> Integrations; "
+                         "see that somebody is on call, and that no event rule suppresses it"))

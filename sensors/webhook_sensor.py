@@ -1,0 +1,117 @@
+"""Receives the webhooks of PagerDuty and StackFlow, and dispatches them as triggers."""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+from st2reactor.sensor.base import Sensor
+
+from pagerduty_stackflow import prefilter
+from pagerduty_stackflow.clock import Clock
+from pagerduty_stackflow.errors import ConfigError
+from pagerduty_stackflow.incidents import format_time
+from pagerduty_stackflow.links import Links
+from pagerduty_stackflow.listener import DEFAULT_ADDRESS, PAGERDUTY, Listener
+from pagerduty_stackflow.settings import Settings, load
+
+PACK = "pagerduty_stackflow."
+PING_KEY = PACK + "ping"
+SECRET_PREFIX = PACK + "webhook_secret."
+REFRESH_SECONDS = 60
+RESTART_SECONDS = 5
+
+
+class WebhookSensor(Sensor):
+    """Stays up whatever happens: StackStorm starts an ended sensor twice again, and then never."""
+
+    def setup(self) -> None:
+        self._clock = Clock()
+        self._logger = self.sensor_service.get_logger(__name__)
+        self._links = Links(self.sensor_service)
+        self._stored: Dict[str, str] = {}
+        self._start: Optional[str] = None
+        self._stopping = threading.Event()
+        self._settings: Optional[Settings] = None
+        config_error = None
+        try:
+            self._settings = load(self._config)
+        except ConfigError as error:
+            config_error = error.message
+            self._logger.error("the config is unusable, webhooks are answered 503:\n%s\n%s",
+                               error.message, error.hint)
+        self._listener = Listener(self._settings, config_error, self.secrets, self.handle,
+                                  self.on_ping, self._clock, self._logger, _address(self._config))
+
+    def run(self) -> None:
+        threading.Thread(target=self._refresh_forever, daemon=True, name="webhook secrets").start()
+        while not self._stopping.is_set():
+            try:
+                self._listener.serve_forever()
+            except Exception:
+                self._logger.exception("the webhook listener ended, and is started again")
+                self._stopping.wait(RESTART_SECONDS)
+
+    def cleanup(self) -> None:
+        self._stopping.set()
+        self._listener.stop()
+
+    def secrets(self, source: str) -> Sequence[str]:
+        """The configured secrets of a source; for PagerDuty then those of `manage_webhooks`."""
+        if self._settings is None:
+            return ()
+        if source != PAGERDUTY:
+            return self._settings.stackflow.webhook_secrets
+        return self._settings.pagerduty.webhook_secrets + tuple(self._stored.values())
+
+    def handle(self, trigger: str, payload: Dict[str, Any]) -> None:
+        """Say beforehand whether there is anything to do, and dispatch."""
+        if self._start is None:
+            self._start = self._links.ensure_start(self._clock)
+        apply, reason = prefilter.judge(trigger, payload, self._settings, self._links, self._start)
+        payload["sync"] = {"apply": apply, "reason": reason}
+        self.sensor_service.dispatch(trigger=PACK + trigger, payload=payload,
+                                     trace_tag=payload["event_id"])
+
+    def on_ping(self, number: int) -> None:
+        """Leave word for `check_connection` that a ping came, and which secret signed it."""
+        word = {"received_at": format_time(self._clock.now()), "secret": number}
+        self.sensor_service.set_value(PING_KEY, json.dumps(word), local=False)
+
+    def refresh(self) -> None:
+        """Read the stored secrets and the time of the first run; what is unreadable stays."""
+        try:
+            names = [item.name for item in self.sensor_service.list_values(
+                local=False, prefix=SECRET_PREFIX)]
+            read = {name: self.sensor_service.get_value(name, local=False, decrypt=True) or
+                    self._stored.get(name) for name in sorted(names)}
+            self._stored = {name: secret for name, secret in read.items() if secret}
+            self._start = self._links.ensure_start(self._clock)
+        except Exception as error:  # StackStorm's client raises whatever its transport raised
+            self._logger.warning("the datastore did not answer (%s): the stored webhook secrets "
+                                 "stay as they were", type(error).__name__)
+
+    def _refresh_forever(self) -> None:
+        while not self._stopping.is_set():
+            self.refresh()
+            self._stopping.wait(REFRESH_SECONDS)
+
+    def add_trigger(self, trigger: Dict[str, Any]) -> None:
+        pass
+
+    def update_trigger(self, trigger: Dict[str, Any]) -> None:
+        pass
+
+    def remove_trigger(self, trigger: Dict[str, Any]) -> None:
+        pass
+
+
+def _address(config: Any) -> Tuple[str, int]:
+    """Where to listen with an unusable config, so that `/healthz` is found nevertheless."""
+    wanted: List[Any] = list(DEFAULT_ADDRESS)
+    listener = config.get("webhook_listener")
+    if isinstance(listener, dict):
+        wanted = [listener.get("host") or wanted[0], listener.get("port") or wanted[1]]
+    fits = isinstance(wanted[0], str) and type(wanted[1]) is int and 0 <= wanted[1] < 65536
+    return (wanted[0], wanted[1]) if fits else DEFAULT_ADDRESS

@@ -1,0 +1,125 @@
+"""AWS Secrets Manager as moto serves it: over HTTP, on loopback, with its reads counted."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta, timezone
+from unittest import mock
+
+import pytest
+
+from pagerduty_stackflow import settings
+from world import MemoryStore
+
+SECRET = "stackflow/integrations/pagerduty/api-key"
+KEY = "old-key-abcdefghijkl"
+NEW_KEY = "new-key-mnopqrstuvwx"
+INTEGRATION_KEY = "abcdefgh" * 4
+VARIABLES = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "not-a-secret-of-aws",
+             "AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": "/nonexistent",
+             "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent", "NO_PROXY": "*"}
+
+
+class Clock:
+    """Time moves by sleeping only."""
+
+    def __init__(self):
+        self.passed = 0.0
+
+    def now(self):
+        return datetime(2026, 1, 5, 10, tzinfo=timezone.utc) + timedelta(seconds=self.passed)
+
+    def monotonic(self):
+        return self.passed
+
+    def sleep(self, seconds):
+        self.passed += seconds
+
+
+class SecretsManager:
+    """The server: its URL, its secrets, and how often one was read."""
+
+    def __init__(self, url):
+        import boto3
+        self.url = url
+        self.reads = 0
+        self._boto3 = boto3
+
+    def client(self, region="us-east-1"):
+        return self._boto3.client("secretsmanager", region_name=region, endpoint_url=self.url)
+
+    def put(self, value, name=SECRET, region="us-east-1"):
+        """Store a value as the current one; the ARN of its secret."""
+        client = self.client(region)
+        binary = isinstance(value, bytes)
+        content = {"SecretBinary" if binary else "SecretString": value}
+        try:
+            return client.create_secret(Name=name, **content)["ARN"]
+        except client.exceptions.ResourceExistsException:
+            return client.put_secret_value(SecretId=name, **content)["ARN"]
+
+
+@pytest.fixture(scope="session")
+def moto_url():
+    """One server for all tests of a run."""
+    server_module = pytest.importorskip("moto.server")
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    yield "http://%s:%d" % server.get_host_and_port()
+    server.stop()
+
+
+@pytest.fixture
+def no_aws(monkeypatch):
+    """Nothing of this machine's own AWS settings."""
+    for name in ("AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_ENDPOINT_URL",
+                 "AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CA_BUNDLE",
+                 "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in VARIABLES.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def aws(moto_url, no_aws):
+    """An empty Secrets Manager."""
+    import requests
+    from moto.secretsmanager.responses import SecretsManagerResponse
+    requests.post(moto_url + "/moto-api/reset", timeout=10).raise_for_status()
+    made = SecretsManager(moto_url)
+    answer = SecretsManagerResponse.get_secret_value
+
+    def counted(response):
+        made.reads += 1
+        return answer(response)
+
+    with mock.patch.object(SecretsManagerResponse, "get_secret_value", counted):
+        yield made
+
+
+def make_config(url=None, auth=None, pagerduty=None, **config):
+    """A config whose REST key is in Secrets Manager at ``url``."""
+    given = {
+        "pagerduty": dict({"subdomain": "acme", "from_email": "sync@example.com"},
+                          **(pagerduty or {})),
+        "stackflow": {"instance_url": "https://acme.stackflow.example",
+                      "auth": auth or {"method": "token", "token": "stackflow-token"}},
+        "service_mapping": [
+            {"pagerduty_service_id": "P1234AB", "pagerduty_service_name": "Production API",
+             "stackflow_assignment_group": "Platform", "integration_key": INTEGRATION_KEY}]}
+    if url:
+        given["aws"] = {"endpoint_url": url}
+    return dict(given, **config)
+
+
+def make_settings(*args, **options):
+    """The settings of such a config."""
+    return settings.load(make_config(*args, **options))
+
+
+def make_store(clock, encryption=True):
+    """A datastore, with or without a crypto key."""
+    store = MemoryStore(clock)
+    store.encryption = encryption
+    return store

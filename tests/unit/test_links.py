@@ -1,0 +1,199 @@
+"""What the pack remembers: whole, only as long as needed, and never guessed from silence."""
+
+import dataclasses
+
+import pytest
+from hypothesis import given, strategies as st
+
+from dev.simulators.base import VirtualClock
+from pagerduty_stackflow.errors import DatastoreError
+from pagerduty_stackflow.links import EXPIRY, PAGE, PREFIX, STATES, WAITING_EXPIRY, Link, Links
+from pagerduty_stackflow.merge import ACKNOWLEDGED, OPEN, RESOLVED
+from world import MemoryStore
+
+OPENED = Link("INC1", pagerduty_id="Q0ABCDEF", dedup_key="stackflow:acme:INC1", service_id="P1",
+              key_fingerprint="f" * 16, stackflow=OPEN, pagerduty=ACKNOWLEDGED)
+CLOSED = dataclasses.replace(OPENED, stackflow=RESOLVED, pagerduty=RESOLVED)
+
+
+class Site:
+    def __init__(self):
+        self.clock = VirtualClock()
+        self.store = MemoryStore(self.clock)
+        self.links = Links(self.store)
+
+    def put(self, name, value):
+        self.store.set_value(PREFIX + name, value)
+
+
+@pytest.fixture
+def site():
+    return Site()
+
+
+def links_of():
+    """Links with anything in their fields."""
+    parts = {}
+    for field in dataclasses.fields(Link):
+        if isinstance(field.default, bool):
+            parts[field.name] = st.booleans()
+        elif field.name in ("stackflow", "pagerduty"):
+            parts[field.name] = st.sampled_from(STATES)
+        else:
+            parts[field.name] = st.none() | st.text(min_size=1)
+    parts["number"] = st.just("INC1")
+    return st.builds(Link, **parts)
+
+
+@given(links_of())
+def test_a_link_is_read_as_it_was_written(link):
+    site = Site()
+    site.links.write(link)
+    assert site.links.read("INC1") == (link, False)
+    assert site.links.read("INC2") == (None, False)
+
+
+def test_neighbours_with_the_same_beginning_are_not_mistaken(site):
+    for number in ("INC10", "INC1", "INC11"):
+        site.links.write(dataclasses.replace(OPENED, number=number))
+    site.links.wait("INC10")
+    assert site.links.read("INC1") == (OPENED, False)
+    assert site.links.read("INC10")[0].number == "INC10" and site.links.read("INC10")[1]
+    assert site.links.read("INC") == (None, False)
+    site.links.join("Q0ABCDEF1", "INC7")
+    assert site.links.numbers("Q0ABCDEF") == []
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_many_neighbours_hide_nothing(site, monkeypatch, reverse):
+    for at in range(PAGE * 2 + 50):
+        site.links.write(dataclasses.replace(OPENED, number="INC1%04d" % at))
+        site.links.join("Q0ABCDEF%04d" % at, "INC9")
+    site.links.write(OPENED)
+    site.links.wait("INC1")
+    site.links.join("Q0ABCDEF", "INC1")
+    plain = site.store.list_values
+
+    def other_order(local=True, prefix=None, limit=None, offset=0):
+        assert limit <= PAGE
+        rows, at = [], 0
+        while True:
+            found = plain(local, prefix, PAGE, at)
+            rows, at = rows + found, at + PAGE
+            if len(found) < PAGE:
+                return rows[::-1][offset:offset + limit]
+
+    if reverse:
+        monkeypatch.setattr(site.store, "list_values", other_order)
+    assert site.links.read("INC1") == (OPENED, True)
+    assert site.links.numbers("Q0ABCDEF") == ["INC1"]
+
+
+def test_one_look_is_one_call_of_the_datastore(site):
+    site.links.write(OPENED)
+    before = site.store.calls
+    site.links.read("INC1")
+    assert site.store.calls == before + 1
+
+
+@pytest.mark.parametrize("junk", [
+    "", "x", "null", "[]", "7", "\"x\"", "{", "[" * 100000, "{\"number\": 7}",
+    "{\"stackflow\": \"sleeping\"}", "{\"pagerduty\": \"merged\"}", "{\"stackflow\": []}",
+    "{\"pagerduty_id\": 7}", "{\"moved\": \"yes\"}", "{\"moved\": 1}", "{\"seen\": {}}",
+    "{\"dedup_key\": true}"])
+def test_a_value_that_somebody_spoilt_counts_as_lost(site, junk):
+    site.put("link.INC1", junk)
+    assert site.links.read("INC1") == (None, False)
+
+
+@pytest.mark.parametrize("stored", [
+    "{}", "{\"future\": 1}", "{\"number\": \"INC7\"}", "{\"pagerduty_id\": null, \"moved\": null}"])
+def test_fields_that_are_absent_null_or_unknown_do_not_spoil_a_link(site, stored):
+    site.put("link.INC1", stored)
+    assert site.links.read("INC1")[0] == Link("INC1")
+
+
+def test_spoilt_numbers_of_an_incident_are_passed_over(site):
+    site.put("pagerduty.Q0ABCDEF", "INC1/../x")
+    site.put("pagerduty.Q0ABCDEF.INC3", "INC3")
+    site.put("pagerduty.Q0ABCDEF.x", "")
+    assert site.links.numbers("Q0ABCDEF") == ["INC3"]
+
+
+def test_an_incidents_own_number_comes_before_those_that_merges_brought(site):
+    site.links.merge_into("Q0ABCDEF", "INC1")
+    site.links.merge_into("Q0ABCDEF", "INC2")
+    assert site.links.numbers("Q0ABCDEF") == ["INC1", "INC2"]
+    site.links.join("Q0ABCDEF", "INC3")
+    site.links.merge_into("Q0ABCDEF", "INC3")
+    assert site.links.numbers("Q0ABCDEF") == ["INC3", "INC1", "INC2"]
+
+
+def test_what_is_known_of_a_pair_expires_90_days_after_both_sides_closed(site):
+    site.links.join("Q0ABCDEF", "INC1")
+    site.links.write(OPENED)
+    site.clock.advance(10 * EXPIRY)
+    assert site.links.read("INC1")[0] == OPENED and site.links.numbers("Q0ABCDEF") == ["INC1"]
+    site.links.write(CLOSED)
+    site.clock.advance(EXPIRY - 1)
+    assert site.links.read("INC1")[0] == CLOSED and site.links.numbers("Q0ABCDEF") == ["INC1"]
+    site.clock.advance(2)
+    assert site.links.read("INC1")[0] is None and site.links.numbers("Q0ABCDEF") == []
+
+
+def test_a_pair_that_is_opened_again_does_not_expire(site):
+    site.links.write(CLOSED)
+    site.links.write(OPENED)
+    site.clock.advance(10 * EXPIRY)
+    assert site.links.read("INC1")[0] == OPENED
+
+
+def test_a_change_waits_for_its_pair_for_a_while(site):
+    site.links.wait("INC1")
+    assert site.links.read("INC1") == (None, True)
+    site.links.stop_waiting("INC1")
+    site.links.stop_waiting("INC1")
+    assert site.links.read("INC1") == (None, False)
+    site.links.wait("INC1")
+    site.clock.advance(WAITING_EXPIRY + 1)
+    assert site.links.read("INC1") == (None, False)
+
+
+def test_the_first_run_is_remembered(site):
+    assert site.links.start() is None
+    first = site.links.ensure_start(site.clock)
+    site.clock.advance(3600)
+    assert site.links.ensure_start(site.clock) == first == site.links.start()
+    assert first == "2026-01-05T10:00:00.000000Z"
+
+
+def calls():
+    clock = VirtualClock()
+    return [("read", "INC1"), ("write", OPENED), ("write", CLOSED), ("wait", "INC1"),
+            ("stop_waiting", "INC1"), ("numbers", "Q0ABCDEF"), ("join", "Q0ABCDEF", "INC1"),
+            ("merge_into", "Q0ABCDEF", "INC1"), ("start",), ("ensure_start", clock),
+            ("last_ping",), ("polled_by",)]
+
+
+@pytest.mark.parametrize("name, given", [(call[0], call[1:]) for call in calls()])
+def test_a_datastore_that_does_not_answer_is_an_error_in_every_method(site, name, given):
+    site.store.unreachable = True
+    with pytest.raises(DatastoreError) as caught:
+        getattr(site.links, name)(*given)
+    assert caught.value.retryable and "st2api" in caught.value.hint
+
+
+def test_every_method_is_tried_without_a_datastore():
+    public = {name for name in vars(Links) if not name.startswith("_")}
+    assert public == {call[0] for call in calls()}
+
+
+def test_every_name_can_be_a_key_of_the_datastore(site):
+    site.links.write(CLOSED)
+    site.links.wait("INC1")
+    site.links.merge_into("Q0ABCDEF", "INC1")
+    site.links.ensure_start(site.clock)
+    assert len(site.store.values) == 5
+    for name in site.store.values:
+        assert name.startswith(PREFIX) and not set(name) - set(
+            "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:-")
