@@ -21,6 +21,6 @@ for file in "$@"; do
         *no-deps*) dependencies=--no-deps ;;
         *) dependencies= ;;
     esac
-    "$folder/bin/python" -m pip install --quiet --disable-pip-version-check $dependencies -r "$file"
+    "$folder/bin/python" -m pip install -qq --disable-pip-version-check $dependencies -r "$file"
 done
 echo "$wanted" > "$folder/.made-from"

@@ -1,4 +1,6 @@
-"""Action runs at the same time, switched at every call to the datastore or the network, in an order that a test chooses."""
+"""Action runs at the same time, switched at every call to the datastore or the network, in an order
+that a test chooses.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,9 @@ PATIENCE = 30.0
 class Interleaved:
     """Runs functions as threads of which exactly one moves at a time, up to its next call.
 
-    ``order`` yields the number of the run to move next; numbers of finished runs are passed over, and when it ends the rest run one after
-    the other. ``taken`` is the order in which the runs really moved.
+    ``order`` yields the number of the run to move next; numbers of finished runs are passed over,
+    and when it ends the rest run one after the other. ``taken`` is the order in which the runs
+    really moved.
     """
 
     def __init__(self, world: Any, runs: List[Callable[[], Any]]) -> None:

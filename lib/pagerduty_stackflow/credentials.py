@@ -22,7 +22,7 @@ LAG = 3.0
 behind the other.
 """
 REST_KEY = re.compile(r"[!-~]+")
-"""Printable and without spaces. PagerDuty's keys have 20 characters today; it promises no length."""
+"""Printable, without spaces. PagerDuty's keys have 20 characters today; it promises no length."""
 INTEGRATION_KEY = re.compile(r"[A-Za-z0-9]{32}")
 KEY_NAMES = ("pagerdutyapikey", "pagerdutykey", "restapikey", "apikey", "apitoken", "key", "token")
 """Fields of a JSON secret that may hold the REST key; case and punctuation do not count."""

@@ -10,7 +10,7 @@ from .errors import NotFoundError
 from .incidents import (PagerDutyIncident, StackFlowIncident, dedup_key, number_of_key,
                         pagerduty_id_of_mark, parse_time, reaches)
 from .links import Link
-from .merge import (ABSENT, ACKNOWLEDGED, ANOTHER, CARRIED, DONE_STATES, MERGED, NOBODY, OPEN,
+from .merge import (ACKNOWLEDGED, ANOTHER, CARRIED, DONE_STATES, MERGED, NOBODY, OPEN,
                     PAGERDUTY, RESOLVED, STACKFLOW, Situation)
 from .pack import Pack
 

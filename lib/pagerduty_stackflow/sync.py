@@ -25,7 +25,8 @@ decided.
 ROUNDS = 4
 """How often a run reads and decides again when somebody else moved a record."""
 FIRST_WAIT = 0.5
-"""Seconds before it does so for the first time; doubled each time, while `http.total_seconds` last."""
+"""Seconds before it does so for the first time; doubled each time, while `http.total_seconds` last.
+"""
 
 
 def trigger_incident(pack: Pack, incident_id: str, incident: Optional[Mapping[str, Any]] = None,
@@ -362,4 +363,3 @@ def _report(pair: Pair, outcome: str, reason: str, done: Done) -> Outcome:
     words = "; ".join([reason] + done.writes + done.found + done.skipped)
     return Outcome(outcome, words, pair.link.number or None, pair.incident_id, pair.link.dedup_key,
                    done.warnings)
-

@@ -46,7 +46,8 @@ class ResolveIncidentTestCase(ActionTestCase):
         self.assertIn("sync@example.com", result["reason"])
         put, = [one for one in self.pagerduty.requests if one.method == "PUT"]
         self.assertEqual(put.headers["from"], "sync@example.com")
-        self.assertEqual(put.json()["incident"]["resolution"], "Resolved in StackFlow by jane@example.com: disk replaced")
+        self.assertEqual(put.json()["incident"]["resolution"],
+                         "Resolved in StackFlow by jane@example.com: disk replaced")
         self.assertEqual(self.incident(number).status, "resolved")
 
     def test_what_was_born_in_pagerduty_is_resolved_by_rest(self):

@@ -1,4 +1,6 @@
-"""Somebody else moves a record between our look and our write, or the server refuses in one of its many ways."""
+"""Somebody else moves a record between our look and our write, or the server refuses in one of its
+many ways.
+"""
 
 import pytest
 from world import World

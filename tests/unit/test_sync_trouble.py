@@ -1,4 +1,6 @@
-"""What goes wrong between two systems: doubles, wrong order, races, crashes, lost answers, lost memory, merges."""
+"""What goes wrong between two systems: doubles, wrong order, races, crashes, lost answers, lost
+memory, merges.
+"""
 
 import itertools
 import random
@@ -424,7 +426,9 @@ def run_of(world, change):
 
 
 def crash_at(world, count):
-    """Kill the run that makes the next calls before its ``count``-th; returns a function that tells whether it came so far."""
+    """Kill the run that makes the next calls before its ``count``-th; returns a function that tells
+    whether it came so far.
+    """
     calls = itertools.count(1)
     reached = []
 

@@ -144,8 +144,10 @@ class RestClient:
 
 def _forbidden(error: ApiError) -> ApiError:
     """403: PagerDuty knows the key, and it may not do this, or not any more."""
-    return ApiError("API key expired or revoked, or read-only: %s (%s)" % (RENEW, error.message),
-                    RENEW + "; it needs Read/Write: this one may not do this", False, error.system, error.status, error.code)
+    return ApiError(
+        "API key expired or revoked, or read-only: %s (%s)" % (RENEW, error.message),
+        RENEW + ": the one in use may not do this; choose Read/Write", False, error.system,
+        error.status, error.code)
 
 
 def _same_words(note: Any, text: str) -> bool:
