@@ -18,6 +18,9 @@ import request_oracle  # noqa: E402
 from dev.simulators.pagerduty import PagerDuty  # noqa: E402
 
 
+CHECKED = []
+
+
 @pytest.fixture(autouse=True)
 def requests_conform(monkeypatch):
     """What the pack sent to PagerDuty's simulator during a test conforms to the published API."""
@@ -29,4 +32,13 @@ def requests_conform(monkeypatch):
     yield
     wrong = {"%s %s" % (request.method, request.path): found for request in seen
              for found in [request_oracle.deviations(request)] if found}
+    CHECKED.append(len(seen))
     assert not wrong
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say how many requests were held against the published API, or that none were."""
+    words = ("%d requests to PagerDuty checked against its published API" % sum(CHECKED)
+             if request_oracle.available() else
+             "PagerDuty's published API is not at hand: no request was checked against it")
+    terminalreporter.write_line(words)

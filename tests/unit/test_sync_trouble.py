@@ -9,6 +9,8 @@ import pytest
 from interleaving import Interleaved
 from world import Crash, World
 
+from pagerduty_stackflow.links import Links
+
 GROUP = "Platform Engineering"
 JANE = "jane@example.com"
 KEY = "stackflow:acme.stackflow.example:"
@@ -353,6 +355,55 @@ def test_two_runs_on_one_pair_at_once_end_in_step(name):
         assert world.pd_writes().count("trigger") <= 1, order
 
 
+def test_a_run_whose_link_was_written_over_looks_again():
+    world = World()
+    race(world, acknowledge_beside_resolve, [1, 0] * 60)
+    number = world.stackflow.incidents()[0]["number"]
+    link = Links(world.store).read(number)[0]
+    assert (link.stackflow, link.pagerduty) == ("resolved", "resolved")
+
+
+def test_the_echo_of_a_resolve_is_known_before_the_run_that_wrote_it_has_ended(world):
+    number = created(world)
+    world.pagerduty.resolve(world.pagerduty.incidents()[0].id, world.casey)
+    one, = waiting(world)
+    calls = []
+
+    def deliver_at_once(what):
+        if calls and calls[-1].startswith("PATCH"):
+            calls.append(what)
+            world.run(0.5)
+        calls.append(what)
+
+    world.before_call = deliver_at_once
+    world.run_one(one)
+    world.before_call = lambda what: None
+    trigger, payload = world.payloads[-1]
+    assert payload["event_type"] == "incident.resolved"
+    assert payload["sync"] == {"apply": False, "reason": "an echo of this pack's own write"}
+    assert world.queue == [] and world.pd_writes() == ["trigger"]
+
+
+def test_an_acknowledgement_by_rest_never_reopens_what_was_resolved_meanwhile(world):
+    incident = world.pagerduty.create_incident(world.api, "Disk full", world.casey)
+    world.settle()
+    number = world.records_of(incident)[0]["number"]
+    world.stackflow.assign(number, person="robin@example.com")
+    one, = waiting(world)
+
+    def resolve_meanwhile(what):
+        if what.startswith("GET /users"):
+            world.before_call = lambda what: None
+            world.pagerduty.resolve(incident, world.casey)
+
+    world.before_call = resolve_meanwhile
+    world.run_one(one)
+    world.settle()
+    assert world.pagerduty.incident(incident).status == "resolved"
+    assert world.pagerduty.incident(incident).reopened_at is None
+    assert world.stackflow.incident(number)["state"] == "resolved"
+
+
 def test_two_creations_at_once_leave_one_open_record_that_follows():
     for order in schedules(150):
         world = World()
@@ -365,6 +416,43 @@ def test_two_creations_at_once_leave_one_open_record_that_follows():
         world.pagerduty.resolve(incident.id, world.casey)
         world.settle()
         assert world.stackflow.incident(kept["number"])["state"] == "resolved", order
+
+
+def ten_at_once(world, seed):
+    """Ten copies of the one run that waits, switched at every call."""
+    one, = waiting(world)
+    draw = random.Random(seed)
+    copies = Interleaved(world, [lambda: world.run_one(one)] * 10)
+    return copies.go(draw.randrange(10) for _ in range(600))
+
+
+@pytest.mark.parametrize("change, state", [
+    (None, "triggered"),
+    (lambda world, number: world.stackflow.assign(number, person=JANE), "acknowledged"),
+    (lambda world, number: world.stackflow.set_state(number, "resolved"), "resolved")])
+@pytest.mark.parametrize("seed", range(5))
+def test_ten_copies_of_a_stackflow_webhook_at_once_leave_one_incident(change, state, seed):
+    world = World()
+    number = created(world, settle=change is not None)
+    if change is not None:
+        change(world, number)
+    ten_at_once(world, seed)
+    assert_in_step(world, number, state)
+    assert len(world.pagerduty.incidents()) == 1 and world.paged()[world.casey] == 1
+    assert world.sf_writes(number) == []
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_ten_copies_of_a_pagerduty_webhook_at_once_leave_one_open_record(seed):
+    world = World()
+    world.stackflow.switches.writes_per_minute = 10 ** 6
+    incident = world.pagerduty.create_incident(world.api, "Disk full", world.casey)
+    ten_at_once(world, seed)
+    world.settle()
+    kept, = [one for one in world.records_of(incident) if one["state"] != "cancelled"]
+    assert kept["number"] == min(one["number"] for one in world.records_of(incident))
+    assert world.pagerduty.incident(incident).status == "triggered"
+    assert world.pd_writes() == []
 
 
 @pytest.mark.parametrize("order", [[0, 1] * 60, [0] * 60, [1] * 60, [0, 0, 1] * 60])
