@@ -273,13 +273,13 @@ def _look_for_reopening(pack: Pack, pair: Pair, hint: Optional[StackFlowIncident
 def _reopened_in_pagerduty(pack: Pack, pair: Pair, link: Link, record: StackFlowIncident,
                            incident: PagerDutyIncident) -> None:
     here = parse_time(record.fields.get("resolved_at")) or record.updated_at
-    there = _last(pack, incident.id, "resolve_log_entry")
-    if link.stackflow != RESOLVED or link.pagerduty != RESOLVED:
-        changed = incident.status_changed_at
-        if there and here and changed and changed > here:
-            pair.reopened = PAGERDUTY
-    elif there is None or (here and there < here - CLOCK_ALLOWANCE):
-        pair.link = replace(pair.link, pagerduty=OPEN)  # it was lost
+    changed = incident.status_changed_at
+    if link.stackflow == RESOLVED and link.pagerduty == RESOLVED:
+        there = _last(pack, incident.id, "resolve_log_entry")
+        if there is None or (here and there < here - CLOCK_ALLOWANCE):
+            pair.link = replace(pair.link, pagerduty=OPEN)  # it was lost
+    elif here and changed and changed > here and _last(pack, incident.id, "resolve_log_entry"):
+        pair.reopened = PAGERDUTY
 
 
 def _is_on_its_way(pack: Pack, link: Link, incident: PagerDutyIncident) -> bool:
