@@ -123,7 +123,7 @@ def _hint(system: str, status: int) -> str:
         404: "check the id: %s does not know it",
         409: "%s does not allow this change now, or somebody else was faster; it was read again",
         422: "a rule of %s forbids this: see stackflow.resolve_fields for required fields",
-        429: "the rate limit of %s is used up; it is tried again later"}
+        429: "the rate limit of %s is used up: run it again later"}
     if status in hints:
         return hints[status] % system
-    return "%s has trouble; it is tried again later" % system if may_retry(status) else ""
+    return "%s has trouble: run it again later" % system if may_retry(status) else ""

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 from urllib.parse import urlsplit
 
-PRIORITIES = ("P1", "P2", "P3", "P4")
+from .incidents import PRIORITIES, STATES
+
 SEVERITIES = ("critical", "error", "warning", "info")
-STATES = ("new", "in_progress", "on_hold", "pending_customer", "pending_vendor", "resolved",
-          "closed", "cancelled")
 
 
 @dataclass(frozen=True)

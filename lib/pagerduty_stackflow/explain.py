@@ -13,8 +13,8 @@ from .pack import Pack
 from .pagerduty.account import Account, OnCall
 from .pagerduty.events import fingerprint
 from .pairs import numbers_of
-from .routing import (Route, entry_of_service, find_route, priority_for, route_for_opening,
-                      severity, unmapped_group)
+from .routing import (Route, entries_of_group, entry_of_service, find_route, priority_for,
+                      route_for_opening, severity, unmapped_group)
 from .settings import ServiceMapping, Settings
 
 
@@ -70,8 +70,7 @@ def _rule(pack: Pack, route: Route, group: Optional[str], category: Optional[str
         if find_route(settings, group, category) is None:
             return None, "it is paged by %s, and the default service serves opening only" % \
                 link.service_id
-        return "stackflow_regrouped", "it is paged by %s: a change to this group moves it" % \
-            link.service_id
+        return None, "it is paged by %s, and stays there until somebody moves it" % link.service_id
     if priority and not reaches(priority, threshold):
         return None, "%s is under the threshold %s: nothing opens until it is raised " \
                      "(stackflow_priority_raised)" % (priority, threshold)
@@ -157,12 +156,10 @@ def _entries_of(settings: Settings, group: Optional[str]) -> List[ServiceMapping
     """The entries of a group, in the order of the config; all of them without one."""
     if not group:
         return list(settings.service_mapping)
-    route = find_route(settings, group, None)
-    if route is None:
+    entries = entries_of_group(settings, group)
+    if not entries:
         raise unmapped_group(settings, group)
-    wanted = route.mapping.assignment_group.strip().casefold()
-    return [entry for entry in settings.service_mapping
-            if entry.assignment_group.strip().casefold() == wanted]
+    return entries
 
 
 def _levels(on_calls: List[OnCall]) -> List[Dict[str, Any]]:

@@ -26,6 +26,9 @@ DEDUP_KEY_LIMIT = 255
 """Characters (PagerDuty Events API v2, Send an Alert Event)."""
 KEY = re.compile(r"stackflow:.*:(INC[0-9]{1,20})(?::([1-9][0-9]{0,8}))?")
 PRIORITIES = ("P1", "P2", "P3", "P4")
+STATES = ("new", "in_progress", "on_hold", "pending_customer", "pending_vendor", "resolved",
+          "closed", "cancelled")
+"""Of a StackFlow record, in their canonical spelling (StackFlow api/incidents.html)."""
 MARK = "PagerDuty-Incident-Id: "
 """Followed by the id as a word of its own, so that StackFlow's full-text search finds it however it
 splits words.

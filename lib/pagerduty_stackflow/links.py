@@ -211,5 +211,4 @@ class Links:
 
 def _unreachable(error: Exception) -> DatastoreError:
     return DatastoreError("the StackStorm datastore did not answer (%s)" % type(error).__name__,
-                          "check st2api and its database; the event is applied by the next "
-                          "reconcile", retryable=True)
+                          "check st2api and its database, then run it again", retryable=True)

@@ -177,11 +177,20 @@ def _other_incident(pack: Pack, link: Link, incident: Optional[PagerDutyIncident
     known = number_of_key(link.dedup_key, host)
     for key in pack.rest.alert_keys(about):
         found = number_of_key(key, host)
-        if found and found[0] == link.number and (incident is None or known is None or
-                                                  found[1] > known[1]):
-            fingerprint = link.key_fingerprint if key == link.dedup_key else None
-            return replace(link, pagerduty_id=about, dedup_key=key, rest_only=False, moved=False,
-                           key_fingerprint=fingerprint, service_id=other.service_id), other
+        if found is None or found[0] != link.number:
+            continue
+        if known is not None and found[1] < known[1]:
+            continue
+        newer = known is None or found[1] > known[1]
+        if not newer and incident is not None:
+            # A trigger whose answer was lost was sent again, and came after a resolve.
+            newer = incident.status == "resolved" and other.status != "resolved"
+        if incident is None or newer:
+            return replace(link, pagerduty_id=about, dedup_key=key, service_id=other.service_id,
+                           rest_only=False, moved=False,
+                           pagerduty=OPEN if newer else link.pagerduty,
+                           key_fingerprint=link.key_fingerprint if key == link.dedup_key else None
+                           ), other
     return link, incident
 
 

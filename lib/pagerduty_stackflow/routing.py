@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
-from typing import Optional
+from typing import Iterable, List, Optional
 
 from .errors import BadInputError, RoutingError
 from .settings import ServiceMapping, Settings
@@ -24,6 +24,21 @@ def _same(left: Optional[str], right: Optional[str]) -> bool:
     return (left or "").strip().casefold() == (right or "").strip().casefold()
 
 
+def entries_of_group(settings: Settings, group: Optional[str]) -> List[ServiceMapping]:
+    """The entries of an assignment group, in the order of the config.
+
+    Case and white space at the ends of a name do not count.
+    """
+    return [entry for entry in settings.service_mapping if _same(entry.assignment_group, group)]
+
+
+def nearest_groups(group: Optional[str], known: Iterable[str]) -> List[str]:
+    """Up to three of the known names that look like this one, the likest first."""
+    by_key = {name.casefold(): name for name in known}
+    near = difflib.get_close_matches((group or "").casefold(), list(by_key), n=3, cutoff=0.4)
+    return [by_key[key] for key in near]
+
+
 def find_route(settings: Settings, group: Optional[str],
                category: Optional[str]) -> Optional[Route]:
     """The entry of an assignment group: exact pair, then the group alone; None where the group has
@@ -32,7 +47,7 @@ def find_route(settings: Settings, group: Optional[str],
     For the group alone, an entry without a category comes before one of another category, then the
     order of the config.
     """
-    entries = [entry for entry in settings.service_mapping if _same(entry.assignment_group, group)]
+    entries = entries_of_group(settings, group)
     if not entries:
         return None
     for entry in entries:
@@ -59,9 +74,7 @@ def route_for_opening(settings: Settings, group: Optional[str], category: Option
 def unmapped_group(settings: Settings, group: Optional[str]) -> RoutingError:
     """The error for a group without an entry; it names the nearest ones."""
     names = sorted({entry.assignment_group for entry in settings.service_mapping})
-    by_key = {name.casefold(): name for name in names}
-    near = difflib.get_close_matches((group or "").casefold(), list(by_key), n=3, cutoff=0.4)
-    listed = ", ".join(repr(by_key[key]) for key in near) or ", ".join(map(repr, names[:3]))
+    listed = ", ".join(map(repr, nearest_groups(group, names) or names[:3]))
     return RoutingError(
         "assignment group %r has no entry in service_mapping, so nobody would be paged; nearest: %s"
         % (group or "", listed),

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, Optional, Tuple
 from urllib.parse import urlsplit
 
-from .config_fields import FIELDS, STATES, Field, Reader
+from .config_fields import FIELDS, Field, Reader
 from .errors import ConfigError
+from .incidents import STATES
 
 REGION_URLS = {
     "us": ("https://events.pagerduty.com", "https://api.pagerduty.com"),

@@ -72,7 +72,7 @@ def create_stackflow_incident(pack: Pack, incident_id: str,
                             "give a PagerDuty incident id")
     numbers = numbers_of(pack, incident_id)
     if numbers:
-        return _settle_all(pack, numbers, incident_id)
+        return _settle_all(pack, numbers, incident_id, Words())
     found = pack.rest.incident(incident_id)
     if found.merged_into:
         return _nothing("merged in PagerDuty into %s before a record was created" %
@@ -101,10 +101,7 @@ def set_stackflow_state(pack: Pack, incident_id: str, state: str, note: Optional
     if not numbers:
         return _nothing("there is no StackFlow record yet; create_stackflow_incident ends with a "
                         "merge of both states", incident_id)
-    outcome = _settle_all(pack, numbers, incident_id)
-    if note and outcome.outcome == DONE and outcome.stackflow_id:
-        pack.stackflow.add_note(outcome.stackflow_id, _signed(note, by) or note)
-    return outcome
+    return _settle_all(pack, numbers, incident_id, Words(note=_signed(note, by)))
 
 
 def _towards_pagerduty(pack: Pack, incident_id: str, incident: Optional[Mapping[str, Any]],
@@ -283,13 +280,13 @@ def _later(stamp: Optional[str], record: StackFlowIncident) -> Optional[str]:
     return format_time(new) if new and (known is None or new > known) else stamp
 
 
-def _settle_all(pack: Pack, numbers: List[str], incident_id: str) -> Outcome:
+def _settle_all(pack: Pack, numbers: List[str], incident_id: str, words: Words) -> Outcome:
     """Settle every record of a PagerDuty incident; a merge can have put several on one."""
     outcomes = []
     failures = []
     for number in numbers:
         try:
-            outcomes.append(_settle_about(pack, number, incident_id))
+            outcomes.append(_settle_about(pack, number, incident_id, words))
         except PackError as error:  # the other records shall not wait for this one
             failures.append(error)
     if failures:
@@ -300,12 +297,12 @@ def _settle_all(pack: Pack, numbers: List[str], incident_id: str) -> Outcome:
     return best
 
 
-def _settle_about(pack: Pack, number: str, incident_id: str) -> Outcome:
+def _settle_about(pack: Pack, number: str, incident_id: str, words: Words) -> Outcome:
     pair = read_pair(pack, number, about=incident_id)
     if pair.incident is not None and pair.incident.id != incident_id and not pair.link.shared:
         return _nothing("%s has a newer incident, %s" % (number, pair.incident.id), incident_id,
                         number)
-    return _settle(pack, pair, Words())
+    return _settle(pack, pair, words)
 
 
 def _read_again(pack: Pack, pair: Pair) -> Pair:

@@ -29,7 +29,7 @@ def render(source: Optional[str], shipped: str, name: str,
     try:
         return _render(source, values), []
     except Exception as error:  # a template can raise anything
-        return shipped, ["templates.%s is broken (%s: %s); the shipped text was used" %
+        return shipped, ["%s is broken (%s: %s); the shipped text was used" %
                          (name, type(error).__name__, str(error)[:200])]
 
 

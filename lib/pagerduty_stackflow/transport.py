@@ -89,7 +89,7 @@ class Transport:
         secrets = _secrets(headers, data, form)
         end = min(self._clock.monotonic() + self._http.total_seconds, self._end)
         error = ApiError("%s: the time of this run is used up" % what,
-                         "run it again, or let the reconcile finish it", True, system)
+                         "run it again: it goes on from what is written by then", True, system)
         tries = 0
         while True:
             left = end - self._clock.monotonic()

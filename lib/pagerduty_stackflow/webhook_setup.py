@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any, Dict, List, Optional, Sequence
 
+from .checks.facts import PAGERDUTY_PATH, same_url
+from .checks.webhooks import needed_events
 from .errors import ApiError, BadInputError, ConfigError, DatastoreError, NotFoundError, PackError
 from .links import PAGE, PREFIX
 from .pack import ALREADY, DONE, SKIPPED, Outcome, Pack
@@ -17,7 +19,7 @@ SECRET_PREFIX = PREFIX + "webhook_secret."
 """Before the subscription's id: the datastore key of its secret, which the listener reads."""
 EVENTS = tuple("incident." + name for name in (
     "triggered", "acknowledged", "resolved", "reopened", "service_updated", "annotated"))
-"""The event types that the shipped rules ask for."""
+"""What the shipped rules ask for, and what rules for moves and notes would need."""
 OPERATIONS = ("list", "create", "enable", "ping", "delete")
 DESCRIPTION = "StackFlow synchronisation by StackStorm"
 SUBSCRIPTION_ID = re.compile(r"^[A-Za-z0-9]{1,40}\Z")
@@ -63,7 +65,7 @@ def listener_url(settings: Settings) -> str:
     if not settings.listener.public_url:
         raise ConfigError("webhook_listener.public_url is not set",
                           "set it to the base URL under which PagerDuty reaches the listener")
-    return settings.listener.public_url + "/webhooks/pagerduty"
+    return settings.listener.public_url + PAGERDUTY_PATH
 
 
 class _Setup:
@@ -75,7 +77,7 @@ class _Setup:
     def own(self) -> List[Subscription]:
         """Those that call this pack's listener."""
         url = listener_url(self._settings)
-        return [one for one in self.subscriptions.all() if one.url == url]
+        return [one for one in self.subscriptions.all() if same_url(one.url, url)]
 
     def create(self, entries: Sequence[ServiceMapping]) -> Dict[str, Any]:
         """One for each service that no subscription of ours covers."""
@@ -97,7 +99,7 @@ class _Setup:
         for one in there:
             if one.temporarily_disabled or not one.active:
                 self._warnings.append("%s is switched off: use the operation enable" % one.id)
-            if set(EVENTS) - set(one.events):
+            if needed_events(self._settings) - set(one.events):
                 self._warnings.append("%s lacks events: delete it and create it again" % one.id)
         reason = "%d created, %d there already" % (len(made), len(there))
         return self._report(DONE if made else ALREADY, reason, made + there)
@@ -183,7 +185,7 @@ class _Setup:
         shown = {name: value for name, value in vars(one).items() if name != "url"}
         public = self._settings.listener.public_url
         return dict(shown, events=list(one.events), secret_key=self._secret_key(one.id),
-                    ours=bool(public) and one.url == listener_url(self._settings))
+                    ours=bool(public) and same_url(one.url, listener_url(self._settings)))
 
     def _secret_key(self, subscription_id: str) -> Optional[str]:
         key = SECRET_PREFIX + subscription_id

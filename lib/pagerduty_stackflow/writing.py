@@ -24,10 +24,13 @@ DETAILS = ("number", "state", "priority", "category", "subcategory", "impact", "
 
 @dataclass
 class Words:
-    """What a person added to a write: who did it and why; both may be None."""
+    """What a person added to a write: who did it, why, and a work note beside a StackFlow state; any
+    may be None.
+    """
 
     by: Optional[str] = None
     resolution: Optional[str] = None
+    note: Optional[str] = None
 
 
 @dataclass
@@ -59,6 +62,8 @@ def carry_out(pack: Pack, pair: Pair, decision: merge.Decision, words: Words,
             create_record(pack, pair, done)
         else:
             set_state(pack, pair, write, done)
+            if words.note:
+                pack.stackflow.add_note(pair.link.number, words.note)
     return decision
 
 
@@ -122,7 +127,7 @@ def _send_trigger(pack: Pack, record: StackFlowIncident, entry: ServiceMapping,
     settings = pack.settings
     url = record_url(settings.stackflow.instance_url, record.number)
     shipped = "%s: %s" % (record.number, record.short_description)
-    summary, warnings = render(settings.templates.summary, shipped, "summary", {
+    summary, warnings = render(settings.templates.summary, shipped, "templates.summary", {
         "incident": record.fields, "pagerduty": None, "mapping": public_mapping(entry)})
     details = {name: record.fields[name] for name in DETAILS if record.fields.get(name)}
     stamp = record.updated_at or record.created_at
@@ -221,9 +226,11 @@ def patch_state(pack: Pack, pair: Pair, state: str, done: Done) -> None:
     fields: Dict[str, Any] = {"state": state}
     if state == merge.SET_RESOLVED:
         for name, source in pack.settings.stackflow.resolve_fields.items():
-            fields[name], warnings = render(source, source, "resolve_fields." + name,
-                                            _values(pack, pair))
+            text, warnings = render(source, "", "stackflow.resolve_fields." + name,
+                                    _values(pack, pair))
             done.warnings += warnings
+            if text:  # nothing is better than half a template
+                fields[name] = text
     pair.record = pack.stackflow.update(number, fields)
     done.writes.append("%s set to %s in StackFlow" % (number, state))
 
@@ -275,7 +282,7 @@ def _new_record(pack: Pack, pair: Pair, done: Done) -> Dict[str, Any]:
     entry = entry_of_service(settings, incident.service_id)
     shipped = "%s\n\nPagerDuty service: %s\nUrgency: %s" % (incident.title, incident.service_name,
                                                             incident.urgency)
-    text, warnings = render(settings.templates.description, shipped, "description",
+    text, warnings = render(settings.templates.description, shipped, "templates.description",
                             _values(pack, pair))
     done.warnings += warnings
     fields = {

@@ -83,6 +83,11 @@ class ManageWebhooksTestCase(ActionTestCase):
         self.manage("already", "create")
         self.assertEqual(len(self.ours()), 2)
 
+    def test_another_spelling_of_our_address_is_ours_too(self):
+        one = self.foreign(URL.replace(".com/", ".com:443/") + "/")
+        rows, _ = self.manage("already", "create")
+        self.assertEqual((list(rows), rows[one]["ours"]), ([one], True))
+
     def test_create_leaves_all_alone_where_the_account_calls_us_and_says_what_is_wrong(self):
         one = self.foreign(URL, events=["incident.triggered"])
         self.pagerduty.account.subscriptions[one].active = False

@@ -115,6 +115,29 @@ def test_resolve_fields_are_sent_with_a_resolve_and_filled_in_from_templates(wor
     assert write.body["resolution_notes"].endswith("Database timeout")
 
 
+def test_a_broken_template_of_a_resolve_field_leaves_the_field_out(world):
+    world.config["stackflow"] = dict(world.config["stackflow"], resolve_fields={
+        "close_code": "[[ pagerduty.nothing.there ]]"})
+    world.configure()
+    number, incident = created(world)
+    world.pagerduty.resolve(incident, world.casey)
+    world.settle()
+    assert world.stackflow.state_writes(number)[-1].body == {"state": "resolved"}
+    assert any("stackflow.resolve_fields.close_code is broken" in warning
+               for one in world.outcomes for warning in one.warnings)
+
+
+def test_a_note_is_written_only_beside_a_state_of_stackflow(world):
+    number, incident = created(world)
+    world.act("set_stackflow_state", incident_id=incident, state="in_progress", note="On it")
+    assert world.stackflow.notes(number) == []
+    world.listening = False
+    world.pagerduty.acknowledge(incident, world.casey)
+    world.act("set_stackflow_state", incident_id=incident, state="in_progress", note="On it",
+              by="Casey")
+    assert [note["note"] for note in world.stackflow.notes(number)] == ["Casey: On it"]
+
+
 def test_resolved_by_a_person_right_before_our_rest_resolve(world):
     number, incident = born_in_pagerduty(world)
     world.stackflow.set_state(number, "resolved")

@@ -364,7 +364,7 @@ def test_a_run_whose_link_was_written_over_looks_again():
 
 
 def test_the_echo_of_a_resolve_is_known_before_the_run_that_wrote_it_has_ended(world):
-    number = created(world)
+    created(world)
     world.pagerduty.resolve(world.pagerduty.incidents()[0].id, world.casey)
     one, = waiting(world)
     calls = []
@@ -582,6 +582,43 @@ def test_a_lost_answer_to_any_write_is_neither_lost_nor_doubled(change, kind):
     world.stackflow.faults.clear()
     assert_in_step(world, number, ENDS[change])
     assert len(world.sf_writes(number)) <= 1
+
+
+def test_a_trigger_sent_again_after_a_resolve_is_followed_to_its_end(world):
+    number = created(world, settle=False)
+    one, = waiting(world)
+    world.pagerduty.faults.add("POST /v2/enqueue", "drop_answer")
+    asked = []
+
+    def resolve_before_it_is_sent_again(what):
+        asked.append(what)
+        if asked.count("POST /v2/enqueue") == 2:
+            world.before_call = lambda what: None
+            world.pagerduty.resolve(world.pagerduty.incidents()[0].id, world.casey)
+
+    world.before_call = resolve_before_it_is_sent_again
+    world.run_one(one)
+    assert_in_step(world, number, "triggered")
+    _, again = world.pagerduty.incidents(dedup_key=KEY + number)
+    world.pagerduty.resolve(again.id, world.casey)
+    assert_in_step(world, number, "resolved")
+
+
+def test_an_event_of_an_earlier_incident_does_not_stand_for_one_that_is_not_visible_yet(world):
+    world.pagerduty.switches.event_delay = 30
+    number = created(world)
+    world.run(40)
+    world.stackflow.set_state(number, "resolved")
+    world.settle()
+    world.run(40)
+    world.settle()
+    world.stackflow.reopen(number)
+    world.settle()
+    first, = world.pagerduty.incidents()
+    world.act("set_stackflow_state", incident_id=first.id, state="resolved")
+    assert world.sf_writes(number) == []
+    world.run(40)
+    assert_in_step(world, number, "triggered")
 
 
 @pytest.mark.parametrize("kind", ["drop_answer", "reset", "status", "half_body", "not_json"])

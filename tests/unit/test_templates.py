@@ -15,7 +15,7 @@ SHIPPED = "shipped [[ text ]]"
 
 
 def rendered(source):
-    return render(source, SHIPPED, "summary", VALUES)
+    return render(source, SHIPPED, "templates.summary", VALUES)
 
 
 @pytest.mark.parametrize("source, text", [
@@ -43,7 +43,7 @@ def test_without_a_template_the_shipped_text_is_used_unrendered():
     "[[ 7 * 7 ]]", "[% for %]", "{{ 7 * 7 }}", "{% raw %}", "[[ incident ]]", "[# x #]"])
 def test_what_a_title_holds_is_never_rendered(words):
     values = dict(VALUES, incident=dict(RECORD, short_description=words))
-    assert render("[[ incident.short_description ]]!", SHIPPED, "summary", values) == (
+    assert render("[[ incident.short_description ]]!", SHIPPED, "templates.summary", values) == (
         words + "!", [])
 
 
@@ -95,10 +95,10 @@ def test_a_mapping_is_shown_without_its_keys():
 def test_the_shipped_texts_need_no_jinja2():
     program = ("import sys\n"
                "from pagerduty_stackflow import pack, sync, templates\n"
-               "assert templates.render(None, 'x', 'summary', {}) == ('x', [])\n"
-               "assert templates.render('plain', 'x', 'summary', {}) == ('plain', [])\n"
+               "assert templates.render(None, 'x', 'templates.summary', {}) == ('x', [])\n"
+               "assert templates.render('plain', 'x', 'templates.summary', {}) == ('plain', [])\n"
                "assert 'jinja2' not in sys.modules\n"
-               "assert templates.render('[[ 1 ]]', 'x', 'summary', {}) == ('1', [])\n"
+               "assert templates.render('[[ 1 ]]', 'x', 'templates.summary', {}) == ('1', [])\n"
                "assert 'jinja2' in sys.modules\n")
     subprocess.run([sys.executable, "-c", "import sys; sys.path[:] = %r\n%s" % (
         sys.path, program)], check=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-import difflib
 import json
 from typing import List, Optional
 
 from ..errors import ApiError, NotFoundError
 from ..report import DUPLICATE_INCIDENTS, WRONG_GROUP, Finding, conclude, failed, skipped
+from ..routing import nearest_groups
 from .facts import STACKFLOW_PATH, Facts, parts, same_url, status_of
 
 ROLES = "super_admin or itsm_manager"
@@ -89,9 +89,8 @@ def groups(facts: Facts) -> Optional[Finding]:
 
 
 def _nearest(group: str, known: List[str]) -> str:
-    by_key = {name.casefold(): name for name in known}
-    near = difflib.get_close_matches(group.casefold(), list(by_key), n=3, cutoff=0.4)
-    return "; nearest: %s" % ", ".join(repr(by_key[key]) for key in near) if near else ""
+    near = nearest_groups(group, known)
+    return "; nearest: %s" % ", ".join(map(repr, near)) if near else ""
 
 
 def outbound_webhook(facts: Facts) -> Optional[Finding]:

@@ -131,7 +131,7 @@ def secret(facts: Facts) -> Optional[Finding]:
     pings = facts.pings()
     live = [one.id for one in facts.own_subscriptions() if is_live(one)]
     if not live:
-        return skipped("waits for webhook_active", "")
+        return skipped("waits for webhook_active", "see there")
     lost = [one for one, received in pings.items() if not received]
     return conclude(["the ping of the subscription %s did not come to the sensor with a signature "
                      "that it knows" % one for one in lost],

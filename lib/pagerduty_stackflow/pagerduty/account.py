@@ -22,21 +22,17 @@ EVENTS_V2 = "events_api_v2_inbound_integration"
 class Integration:
     """An integration of a service; ``key`` is None where PagerDuty does not show it."""
 
-    id: str
     type: str
     key: Optional[str] = field(repr=False)
 
 
 @dataclass(frozen=True)
 class Service:
-    """A service; ``status`` is active, warning, critical, maintenance or disabled, ``host`` the
-    account's web host.
-    """
+    """A service; ``status`` is active, warning, critical, maintenance or disabled."""
 
     id: str
     name: str
     status: str
-    host: Optional[str]
     policy_id: Optional[str]
     policy_name: Optional[str]
     integrations: Tuple[Integration, ...]
@@ -97,8 +93,8 @@ class Account:
         policy = _object(data.get("escalation_policy"))
         return Service(
             str(data.get("id") or service_id), str(data.get("name") or data.get("summary") or ""),
-            str(data.get("status") or ""), _host(data), _text(policy.get("id")),
-            _text(policy.get("summary")), tuple(map(_integration, _rows(data.get("integrations")))))
+            str(data.get("status") or ""), _text(policy.get("id")), _text(policy.get("summary")),
+            tuple(map(_integration, _rows(data.get("integrations")))))
 
     def policy_name(self, policy_id: str) -> str:
         """The name of an escalation policy; NotFoundError where there is none."""
@@ -124,8 +120,7 @@ class Account:
 
 
 def _integration(data: Mapping[str, Any]) -> Integration:
-    return Integration(str(data.get("id") or ""), str(data.get("type") or ""),
-                       _text(data.get("integration_key")))
+    return Integration(str(data.get("type") or ""), _text(data.get("integration_key")))
 
 
 def _on_call(data: Mapping[str, Any]) -> OnCall:

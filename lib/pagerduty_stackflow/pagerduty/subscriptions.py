@@ -6,7 +6,7 @@ and Test a webhook subscription)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 from ..answers import PAGERDUTY
@@ -30,7 +30,7 @@ class Subscription:
     """
 
     id: str
-    url: str
+    url: str = field(repr=False)
     events: Tuple[str, ...]
     scope: str
     service_id: Optional[str]

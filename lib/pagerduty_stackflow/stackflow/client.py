@@ -1,6 +1,6 @@
 """StackFlow's incident API (https://docs.stackflow-tech.com/api/incidents.html).
 
-What the vendor's pages do not print is configurable or taken as it comes: see docs/unknowns.md.
+What the vendor's pages do not print is configurable or taken as it comes.
 """
 
 from __future__ import annotations

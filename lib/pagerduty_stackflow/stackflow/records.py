@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any, Dict, Mapping, Optional, Tuple
 
 from ..deliveries import as_object, clean, text, time_text
+from ..incidents import STATES
 
-STATES = ("new", "in_progress", "on_hold", "pending_customer", "pending_vendor", "resolved",
-          "closed", "cancelled")
 TEXTS = ("id", "number", "short_description", "description", "priority", "state", "category",
          "subcategory", "impact", "urgency", "assignment_group", "assigned_to", "opened_by",
          "ci_id")
 TIMES = ("created_at", "updated_at", "resolved_at", "reopened_at")
-"""Fields of a record that the triggers promise to be strings or null."""
+"""These two: the fields of a record that the triggers promise to be strings or null."""
 REFERENCES = {"assignment_group": ("name", "id"), "assigned_to": ("email", "id", "name"),
               "opened_by": ("email", "id", "name")}
 """Where these stand as objects: what of them is shown (api/users.html)."""
