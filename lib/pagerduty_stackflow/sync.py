@@ -43,9 +43,9 @@ def trigger_incident(pack: Pack, incident_id: str, incident: Optional[Mapping[st
             read_pair(pack, number, hint=hint))
     if pair.record is None:
         raise _no_record(number)
-    if not pair.link.joined and not force and _before_start(pack, pair.record):
+    if not pair.link.joined and not force and before_start(pack, pair.record):
         return _nothing("created before the pack was installed; force overrides that", None, number)
-    return _settle(pack, pair, Words(), may_trigger=True, force=force)
+    return settle(pack, pair, Words(), may_trigger=True, force=force)
 
 
 def acknowledge_incident(pack: Pack, incident_id: str, by: Optional[str] = None,
@@ -84,7 +84,7 @@ def create_stackflow_incident(pack: Pack, incident_id: str,
     start = parse_time(pack.links.start())
     if start and found.created_at and found.created_at < start:
         return _nothing("opened before the pack was installed", incident_id)
-    return _settle(pack, Pair(Link("", pagerduty_id=found.id, service_id=found.service_id,
+    return settle(pack, Pair(Link("", pagerduty_id=found.id, service_id=found.service_id,
                                    rest_only=True), None, found), Words())
 
 
@@ -117,13 +117,13 @@ def _towards_pagerduty(pack: Pack, incident_id: str, incident: Optional[Mapping[
             return _ask(pack, Pair(link, None, stored=link), words, state)
     known = _taken_at_its_word(pack, hint, link) if link is not None and link.joined else None
     if known is not None:
-        return _settle(pack, known, words)
+        return settle(pack, known, words)
     if link is None or not link.joined:
         pack.links.wait(number)  # whoever is opening the pair just now will look again
     pair = read_pair(pack, number, hint=hint)
     if pair.record is None and pair.incident is None:
         raise _no_record(number)
-    return _ask(pack, pair, words, state) if incident is None else _settle(pack, pair, words)
+    return _ask(pack, pair, words, state) if incident is None else settle(pack, pair, words)
 
 
 def _answers_to_events(pack: Pack, link: Link) -> bool:
@@ -169,7 +169,7 @@ def _taken_at_its_word(pack: Pack, hint: Optional[StackFlowIncident],
         if hint.reopened_at and (applied is None or hint.reopened_at > applied):
             return None
     pair = Pair(link, hint, stored=link)
-    if _decide(pack, pair, True).writes and not _answers_to_events(pack, link):
+    if decide(pack, pair, True).writes and not _answers_to_events(pack, link):
         return None
     return pair
 
@@ -193,13 +193,13 @@ def _ask(pack: Pack, pair: Pair, words: Words, state: str) -> Outcome:
     return _report(pair, DONE if done.writes else SKIPPED, "asked by a person", done)
 
 
-def _settle(pack: Pack, pair: Pair, words: Words, may_trigger: bool = False,
+def settle(pack: Pack, pair: Pair, words: Words, may_trigger: bool = False,
             force: bool = False) -> Outcome:
     """Decide, write, remember; read both sides and decide again when somebody else was there
     meanwhile.
     """
     done = Done()
-    decision = _decide(pack, pair, may_trigger, force)
+    decision = decide(pack, pair, may_trigger, force)
     reason = decision.reason
     end = pack.clock.monotonic() + pack.settings.http.total_seconds
     rounds, wait = 0, FIRST_WAIT
@@ -218,14 +218,14 @@ def _settle(pack: Pack, pair: Pair, words: Words, may_trigger: bool = False,
             wait = min(2 * wait, MAX_WAIT)
             done.warnings.append("decided again after: %s" % error.message)
         pair = _read_again(pack, pair)
-        decision = _decide(pack, pair, may_trigger, force)
+        decision = decide(pack, pair, may_trigger, force)
     if done.writes:
         return _report(pair, DONE, reason, done)
     there_already = (decision.in_step or bool(done.found)) and not done.skipped
     return _report(pair, ALREADY if there_already else SKIPPED, reason, done)
 
 
-def _decide(pack: Pack, pair: Pair, may_trigger: bool, force: bool = False) -> merge.Decision:
+def decide(pack: Pack, pair: Pair, may_trigger: bool, force: bool = False) -> merge.Decision:
     """The merge, for one of several records on an incident, and for an action that opens nothing.
 
     Only trigger_incident and the reconcile open an incident: they know what is too old for it.
@@ -302,7 +302,7 @@ def _settle_about(pack: Pack, number: str, incident_id: str, words: Words) -> Ou
     if pair.incident is not None and pair.incident.id != incident_id and not pair.link.shared:
         return _nothing("%s has a newer incident, %s" % (number, pair.incident.id), incident_id,
                         number)
-    return _settle(pack, pair, words)
+    return settle(pack, pair, words)
 
 
 def _read_again(pack: Pack, pair: Pair) -> Pair:
@@ -339,7 +339,7 @@ def _write_state(pack: Pack, number: str, state: str, note: Optional[str]) -> Ou
     return _report(pair, DONE, "asked by a person", done)
 
 
-def _before_start(pack: Pack, record: StackFlowIncident) -> bool:
+def before_start(pack: Pack, record: StackFlowIncident) -> bool:
     start = parse_time(pack.links.start())
     return bool(start and record.created_at and record.created_at < start)
 
