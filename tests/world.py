@@ -36,6 +36,8 @@ SF_HOST = "https://acme.stackflow.example"
 LISTENER = "https://st2.example"
 KeyValue = namedtuple("KeyValue", "name value")
 Run = namedtuple("Run", "rule action parameters payload")
+MODULES = (sync,)
+"""Where the use cases are; each has the name of its action."""
 
 
 class MemoryStore:
@@ -119,6 +121,11 @@ class PackClock:
 
 def load_rules() -> List[Dict[str, Any]]:
     return [yaml.safe_load(path.read_text()) for path in sorted((ROOT / "rules").glob("*.yaml"))]
+
+
+def use_case(action: str) -> Callable[..., Any]:
+    """What an action of this name does."""
+    return next(getattr(module, action) for module in MODULES if hasattr(module, action))
 
 
 RULES = load_rules()
@@ -212,7 +219,7 @@ class World:
 
     def act(self, action: str, **parameters: Any) -> Outcome:
         """Run a use case at once, as a person or a rule of somebody's own would."""
-        outcome = getattr(sync, action)(self.pack(), **parameters)
+        outcome = use_case(action)(self.pack(), **parameters)
         self.outcomes.append(outcome)
         return outcome
 
@@ -239,7 +246,7 @@ class World:
     def run_one(self, one: Run) -> Any:
         """Run one waiting action; what it raises is kept with its outcomes."""
         try:
-            result: Any = getattr(sync, one.action)(self.pack(), **one.parameters)
+            result: Any = use_case(one.action)(self.pack(), **one.parameters)
         except Exception as error:
             result = error
         self.outcomes.append(result)
