@@ -10,7 +10,7 @@ import sys
 import time
 from typing import Any, Callable, List, NamedTuple, Optional, Tuple
 
-from dev.site import API, CASEY, DATABASE, PLATFORM, LocalSite, wait_for
+from dev.site import API, CASEY, DATABASE, PLATFORM, STORE, LocalSite, wait_for
 
 PATIENCE = 10.0
 """Seconds until a row counts as failed; each takes well under one on an idle machine."""
@@ -178,13 +178,15 @@ def assigned(stage: Stage) -> Tuple[str, str, str]:
     return "%s assigned to Casey" % number, RIGHT, "acknowledged"
 
 
-@row("assigned to a group only")
-def assigned_to_group(stage: Stage) -> Tuple[str, str, str]:
-    number, _ = stage.pair("Queue is full")
+@row("handed to another group")
+def handed_over(stage: Stage) -> Tuple[str, str, str]:
+    number, incident = stage.pair("Queue is full")
     stage.start()
     stage.stackflow.assign(number, group=DATABASE)
-    stage.expect_nothing(lambda: stage.status(number) == "triggered", "no acknowledgement")
-    return "%s to %s" % (number, DATABASE), STILL, "still triggered: nobody has taken it"
+    stage.expect(lambda: (incident.service_id, incident.status) == (
+        stage.site.database, "triggered"), "the incident on %s" % STORE)
+    return ("%s to %s" % (number, DATABASE), RIGHT,
+            "moved to %s, %s paged" % (STORE, stage.paged_people(incident)))
 
 
 @row("resolved")
@@ -242,6 +244,16 @@ def reopened_in_pagerduty(stage: Stage) -> Tuple[str, str, str]:
     stage.pagerduty.reopen(incident.id, by=stage.site.casey)
     stage.expect(lambda: stage.state(number) == "in_progress", "%s in progress" % number)
     return "%s in_progress" % number, LEFT, "reopened by Casey"
+
+
+@row("moved in PagerDuty")
+def moved_in_pagerduty(stage: Stage) -> Tuple[str, str, str]:
+    number, incident = stage.pair("Replica lags")
+    stage.start()
+    stage.pagerduty.move(incident.id, stage.site.database, by=stage.site.casey)
+    stage.expect(lambda: stage.stackflow.incident(number)["assignment_group"] == DATABASE,
+                 "%s with %s" % (number, DATABASE))
+    return "%s handed to %s" % (number, DATABASE), LEFT, "moved to %s by Casey" % STORE
 
 
 @row("triggered in PagerDuty")

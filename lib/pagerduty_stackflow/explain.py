@@ -14,7 +14,7 @@ from .pagerduty.account import Account, OnCall
 from .pagerduty.events import fingerprint
 from .pairs import numbers_of
 from .routing import (Route, entries_of_group, entry_of_service, find_route, priority_for,
-                      route_for_opening, severity, unmapped_group)
+                      route_for_opening, same_name, severity, unmapped_group)
 from .settings import ServiceMapping, Settings
 
 
@@ -70,7 +70,9 @@ def _rule(pack: Pack, route: Route, group: Optional[str], category: Optional[str
         if find_route(settings, group, category) is None:
             return None, "it is paged by %s, and the default service serves opening only" % \
                 link.service_id
-        return None, "it is paged by %s, and stays there until somebody moves it" % link.service_id
+        if link.group and same_name(link.group, group):
+            return None, "it was moved to %s in PagerDuty, and stays there" % link.service_id
+        return "stackflow_regrouped", "paged by %s, it moves with its group" % link.service_id
     if priority and not reaches(priority, threshold):
         return None, "%s is under the threshold %s: nothing opens until it is raised " \
                      "(stackflow_priority_raised)" % (priority, threshold)

@@ -173,7 +173,7 @@ class StackFlowIncident:
 @dataclass(frozen=True)
 class PagerDutyIncident:
     """A PagerDuty incident as REST shows it; ``merged_into`` is the target's id where a merge
-    resolved it.
+    resolved it, ``assignees`` and ``acknowledgers`` are ids of users (of services for events).
     """
 
     id: str
@@ -188,6 +188,8 @@ class PagerDutyIncident:
     created_at: Optional[datetime]
     status_changed_at: Optional[datetime]
     merged_into: Optional[str]
+    assignees: Tuple[str, ...] = ()
+    acknowledgers: Tuple[str, ...] = ()
 
     @classmethod
     def from_rest(cls, data: Mapping[str, Any]) -> PagerDutyIncident:
@@ -203,7 +205,9 @@ class PagerDutyIncident:
             html_url=str(data.get("html_url") or ""), created_at=parse_time(data.get("created_at")),
             status_changed_at=parse_time(data.get("last_status_change_at") or
                                          data.get("updated_at")),
-            merged_into=merge_target(data.get("resolve_reason")))
+            merged_into=merge_target(data.get("resolve_reason")),
+            assignees=_ids(data.get("assignments"), "assignee"),
+            acknowledgers=_ids(data.get("acknowledgements"), "acknowledger"))
 
 
 def merge_target(resolve_reason: Any) -> Optional[str]:
@@ -215,6 +219,11 @@ def merge_target(resolve_reason: Any) -> Optional[str]:
         return None
     target = _object(reason.get("incident")).get("id")
     return target if isinstance(target, str) else None
+
+
+def _ids(rows: Any, name: str) -> Tuple[str, ...]:
+    found = (_object(_object(row).get(name)).get("id") for row in rows or () if rows)
+    return tuple(sorted(str(one) for one in found if one))
 
 
 def _object(value: Any) -> Dict[str, Any]:

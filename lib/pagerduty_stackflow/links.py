@@ -60,12 +60,15 @@ class Link:
     ``assignee``: the person for whom an acknowledgement was last carried (or must not be);
     ``key_fingerprint``: which routing key opened the incident (never the key); ``rest_only``: the
     incident was born in PagerDuty, moved or was reopened there, so its routing key no longer
-    reaches it for certain; ``moved``: it left the service that it was opened on; ``seen``: the
-    PagerDuty incident was seen, so the 202 of its trigger was kept; ``shared``: a merge put several
-    records on one PagerDuty incident; ``stackflow_at``: time of the newest record that was applied;
-    ``sent_at``: our own time when an event was last sent; ``writing``: the StackFlow state that is
-    being written right now, so that its echo is known; ``replaced_by``: the record that carries on
-    for one that was closed when PagerDuty reopened.
+    reaches it for certain; ``moved``: it left the service that it was opened on; ``group`` and
+    ``service_id``: the assignment group and the service that stood for each other last, so that a
+    change tells which side handed the incident over; ``moving``: the service that the pack is
+    moving it to right now; ``seen``: the PagerDuty incident was seen, so the 202 of its trigger was
+    kept; ``shared``: a merge put several records on one PagerDuty incident; ``stackflow_at``: time
+    of the newest record that was applied; ``sent_at``: our own time when an event was last sent;
+    ``writing``: the StackFlow state or group that is being written right now, so that its echo is
+    known; ``replaced_by``: the record that carries on for one that was closed when PagerDuty
+    reopened.
     """
 
     number: str
@@ -78,6 +81,8 @@ class Link:
     assignee: Optional[str] = None
     rest_only: bool = False
     moved: bool = False
+    group: Optional[str] = None
+    moving: Optional[str] = None
     seen: bool = False
     shared: bool = False
     stackflow_at: Optional[str] = None

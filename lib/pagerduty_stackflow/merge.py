@@ -29,8 +29,10 @@ ANOTHER = "another"
 TRIGGER = "trigger"
 ACKNOWLEDGE = "acknowledge"
 RESOLVE = "resolve"
+MOVE = "move"
 CREATE = "create"
 REPLACE = "replace"
+REGROUP = "regroup"
 SET_IN_PROGRESS = "in_progress"
 SET_RESOLVED = "resolved"
 
@@ -45,7 +47,8 @@ class Situation:
     ``agreed_*`` are the states at the last agreement (ABSENT before the first). ``stackflow`` is
     one of StackFlow's eight states, or None where there is no record. ``assignee`` is NOBODY,
     CARRIED or ANOTHER. ``reopened`` names the side that a person opened again later than the other
-    side's resolve, when one did.
+    side's resolve, when one did. ``handed`` names the side on which a person handed the incident to
+    another mapped team, when one did and the other side has not followed.
     """
 
     agreed_stackflow: str
@@ -55,6 +58,7 @@ class Situation:
     pagerduty: str
     reopened: Optional[str]
     moved: bool
+    handed: Optional[str]
     bidirectional_sync: bool
     auto_acknowledge: bool
     reaches_threshold: bool
@@ -64,9 +68,9 @@ class Situation:
 class Decision:
     """What to write, and what counts as agreed once it is written.
 
-    ``pagerduty`` holds at most TRIGGER and ACKNOWLEDGE, or one write; ``stackflow`` at most CREATE
-    or REPLACE and SET_IN_PROGRESS, or one write. ``follow_merge``: write nothing and link the pair
-    to the merge's target.
+    ``pagerduty`` holds at most TRIGGER and ACKNOWLEDGE, or one write; ``stackflow`` at most CREATE,
+    REPLACE or REGROUP and SET_IN_PROGRESS, or one write. ``follow_merge``: write nothing and link
+    the pair to the merge's target.
     """
 
     reason: str
@@ -81,6 +85,13 @@ class Decision:
     def writes(self) -> bool:
         """Whether anything is to be written."""
         return bool(self.pagerduty or self.stackflow)
+
+    @property
+    def hands_over(self) -> bool:
+        """Whether another team gets the incident: then who is assigned acknowledges nothing, as the
+        new team must be paged.
+        """
+        return MOVE in self.pagerduty or REGROUP in self.stackflow
 
 
 def stackflow_state(state: str, assignee: str, auto_acknowledge: bool) -> str:
@@ -182,11 +193,17 @@ def _resolved_in_pagerduty(now: Situation, here: str) -> Decision:
 
 
 def _both_open(now: Situation, here: str, there: str) -> Decision:
+    if now.handed == STACKFLOW:
+        return Decision("handed to another group in StackFlow", here, OPEN, pagerduty=(MOVE,))
+    taken = (here == OPEN and there == ACKNOWLEDGED and now.agreed_pagerduty != ACKNOWLEDGED and
+             now.stackflow == "new")
+    if now.handed == PAGERDUTY and now.bidirectional_sync:
+        return Decision("handed to another service in PagerDuty", here, there,
+                        stackflow=(REGROUP, SET_IN_PROGRESS) if taken else (REGROUP,))
     if here == ACKNOWLEDGED and there == OPEN and now.assignee == ANOTHER:
         return Decision("taken by a person in StackFlow", ACKNOWLEDGED, ACKNOWLEDGED,
                         pagerduty=(ACKNOWLEDGE,))
-    if (here == OPEN and there == ACKNOWLEDGED and now.agreed_pagerduty != ACKNOWLEDGED and
-            now.stackflow == "new"):
+    if taken:
         if not now.bidirectional_sync:
             return Decision("acknowledged in PagerDuty, but bidirectional_sync is off", here,
                             now.agreed_pagerduty)

@@ -13,6 +13,8 @@ from .links import Link
 from .merge import (ACKNOWLEDGED, ANOTHER, CARRIED, DONE_STATES, MERGED, NOBODY, OPEN,
                     PAGERDUTY, RESOLVED, STACKFLOW, Situation)
 from .pack import Pack
+from .routing import entry_of_service, find_route, same_name
+from .settings import Settings
 
 STATUS = {"triggered": OPEN, "acknowledged": ACKNOWLEDGED, "resolved": RESOLVED}
 MERGES = 10
@@ -28,7 +30,8 @@ CLOCK_ALLOWANCE = timedelta(minutes=2)
 @dataclass
 class Pair:
     """Both sides as they are now. ``incident`` is None where PagerDuty was not asked or has none;
-    ``stored`` is the link as the datastore has it.
+    ``stored`` is the link as the datastore has it; ``told`` the side on which an event says that
+    the incident was handed over.
     """
 
     link: Link
@@ -36,6 +39,7 @@ class Pair:
     incident: Optional[PagerDutyIncident] = None
     stored: Optional[Link] = None
     reopened: Optional[str] = None
+    told: Optional[str] = None
 
     @property
     def incident_id(self) -> Optional[str]:
@@ -44,12 +48,14 @@ class Pair:
 
 
 def read_pair(pack: Pack, number: str, about: Optional[str] = None,
-              hint: Optional[StackFlowIncident] = None, mine: Optional[Link] = None) -> Pair:
+              hint: Optional[StackFlowIncident] = None, mine: Optional[Link] = None,
+              told: Optional[str] = None) -> Pair:
     """Read the link, the record and the incident; a missing link is rebuilt from the marks.
 
     ``about``: the PagerDuty id that an event named; it may be a newer incident than the link knows.
     ``hint``: the record as an event carried it; it may tell of a state that is over by now.
     ``mine``: what this run wrote to the link before; it counts where another run did not know it.
+    ``told``: see Pair.
     """
     for _ in range(SNAPSHOTS):
         stored = pack.links.read(number)[0]
@@ -60,6 +66,7 @@ def read_pair(pack: Pack, number: str, about: Optional[str] = None,
         pair.stored = pack.links.read(number)[0]
         if pair.stored == stored:
             break
+    pair.told = told
     _look_for_reopening(pack, pair, hint)
     return pair
 
@@ -117,7 +124,7 @@ def numbers_of(pack: Pack, incident_id: str) -> List[str]:
     owner = owner_of_mark(pack, incident_id)
     if owner is None:
         ours = (number_of_key(key, pack.settings.stackflow.host)
-                for key in pack.rest.alert_keys(incident_id))
+                for key in pack.rest.alerts(incident_id))
         owner = next((found[0] for found in ours if found), None)
     return [] if owner is None else [owner]
 
@@ -142,12 +149,15 @@ def newest_of_record(pack: Pack, number: str) -> Optional[Link]:
     count = 0
     while True:
         key = dedup_key(pack.settings.stackflow.host, number, count)
-        found = [incident for incident in pack.rest.incidents_of_key(key)
-                 if key in pack.rest.alert_keys(incident.id)]
+        found = []
+        for incident in pack.rest.incidents_of_key(key):
+            alerts = pack.rest.alerts(incident.id)
+            if key in alerts:
+                found.append((incident.status != "resolved", incident.id,
+                              alerts[key] or incident.service_id))
         if found:
-            incident = max(found, key=lambda one: (one.status != "resolved", one.id))
-            newest = Link(number, pagerduty_id=incident.id, dedup_key=key,
-                          service_id=incident.service_id)
+            _, incident_id, service_id = max(found)
+            newest = Link(number, pagerduty_id=incident_id, dedup_key=key, service_id=service_id)
         elif count:  # a record born in PagerDuty has no incident under the bare key
             return newest
         count += 1
@@ -175,7 +185,7 @@ def _other_incident(pack: Pack, link: Link, incident: Optional[PagerDutyIncident
         return link, other
     host = pack.settings.stackflow.host
     known = number_of_key(link.dedup_key, host)
-    for key in pack.rest.alert_keys(about):
+    for key in pack.rest.alerts(about):
         found = number_of_key(key, host)
         if found is None or found[0] != link.number:
             continue
@@ -305,7 +315,8 @@ def situation(pack: Pack, pair: Pair, force: bool = False) -> Situation:
     settings, link, record = pack.settings, pair.link, pair.record
     assignee = NOBODY
     if record is not None and record.assigned_to:
-        assignee = CARRIED if record.assigned_to == link.assignee else ANOTHER
+        carried = record.assigned_to == link.assignee or keeps_team(settings, pair)
+        assignee = CARRIED if carried else ANOTHER
     if pair.incident is None:
         there = link.pagerduty
         if there == ACKNOWLEDGED and assignee == ANOTHER:
@@ -320,7 +331,58 @@ def situation(pack: Pack, pair: Pair, force: bool = False) -> Situation:
     return Situation(
         agreed_stackflow=link.stackflow, agreed_pagerduty=link.pagerduty,
         stackflow=record.state if record else None, assignee=assignee, pagerduty=there,
-        reopened=reopened, moved=link.moved, bidirectional_sync=settings.bidirectional_sync,
-        auto_acknowledge=settings.auto_acknowledge,
+        reopened=reopened, moved=link.moved, handed=_handed(settings, pair),
+        bidirectional_sync=settings.bidirectional_sync, auto_acknowledge=settings.auto_acknowledge,
         reaches_threshold=force or reaches(record.priority if record else None,
                                            settings.priority_threshold))
+
+
+def place(settings: Settings, pair: Pair) -> Tuple[Optional[str], Optional[str]]:
+    """The services that the pair stands on: that of the record's group and category, None where it
+    has no entry, and PagerDuty's, as far as it is known.
+    """
+    record, incident = pair.record, pair.incident
+    route = find_route(settings, record.assignment_group, record.category) if record else None
+    service = incident.service_id if incident else pair.link.service_id
+    return route.mapping.service_id if route else None, service
+
+
+def _handed(settings: Settings, pair: Pair) -> Optional[str]:
+    """The side on which the incident was handed to another mapped team since the last agreement.
+
+    Where both sides were changed, or nothing tells which one, it is the side of the event that this
+    run is about, else PagerDuty: that team is being paged already.
+    """
+    link = pair.link
+    here, there = place(settings, pair)
+    if pair.record is None or link.shared or there is None or (here == there and not link.moving):
+        return None
+    if link.group is None:  # the link was lost
+        left = there == link.service_id
+        moved = not left or pair.told == PAGERDUTY
+    else:
+        left = bool(link.moving) or not same_name(link.group, pair.record.assignment_group)
+        moved = there not in (link.service_id, link.moving)
+    if not settings.bidirectional_sync or entry_of_service(settings, there) is None:
+        moved = False
+    if here is None or not left:
+        return PAGERDUTY if moved else None
+    return (pair.told or PAGERDUTY) if moved else STACKFLOW
+
+
+def stranded(settings: Settings, pair: Pair) -> bool:
+    """Whether the record of an open pair was handed to a group that no entry pages: the team before
+    keeps the incident.
+    """
+    record, link = pair.record, pair.link
+    return (record is not None and record.state not in DONE_STATES and link.group is not None and
+            link.pagerduty in (OPEN, ACKNOWLEDGED) and not link.shared and
+            not same_name(link.group, record.assignment_group) and
+            place(settings, pair)[0] is None)
+
+
+def keeps_team(settings: Settings, pair: Pair) -> bool:
+    """Whether this run is about a group that no entry pages: who was assigned with it acknowledges
+    nothing.
+    """
+    return pair.told == STACKFLOW and stranded(settings, pair)

@@ -22,8 +22,8 @@ SLA_EVENT = "stackflow_sla_event"
 
 Verdict = Tuple[bool, str]
 APPLY: Verdict = (True, "")
-STATE_EVENTS = ("incident.triggered", "incident.acknowledged", "incident.resolved",
-                "incident.reopened")
+SYNC_EVENTS = ("incident.triggered", "incident.acknowledged", "incident.resolved",
+               "incident.reopened", "incident.service_updated")
 
 
 def judge(trigger: str, payload: Dict[str, Any], settings: Settings, links: Links,
@@ -58,7 +58,7 @@ def _pagerduty(payload: Dict[str, Any], incident: Dict[str, Any], settings: Sett
     payload["stackflow_id"] = numbers[0] if numbers else None
     if kind == "incident.triggered" and ours:
         return False, "an alert that this pack triggered for %s" % ours
-    if not settings.bidirectional_sync and kind in STATE_EVENTS:
+    if not settings.bidirectional_sync and kind in SYNC_EVENTS:
         return False, "bidirectional_sync is off"
     if kind == "incident.annotated" and not settings.sync_notes:
         return False, "sync_notes is off"
@@ -128,15 +128,18 @@ def _is_echo(kind: str, record: StackFlowIncident, link: Link, settings: Setting
     """Whether the event shows what the pack itself wrote: being written now, or agreed with this
     very stamp.
     """
-    if kind not in ("incident.state_changed", "incident.resolved", "incident.reopened"):
+    if kind == "incident.regrouped":
+        shown, agreed = record.assignment_group, record.assignment_group == link.group
+    elif kind in ("incident.state_changed", "incident.resolved", "incident.reopened"):
+        assignee = NOBODY if not record.assigned_to else CARRIED
+        view = stackflow_state(record.state, assignee, settings.auto_acknowledge)
+        shown, agreed = record.state, view == link.stackflow
+    else:
         return False
-    if link.writing is not None and link.writing == record.state:
-        return True
-    assignee = NOBODY if not record.assigned_to else CARRIED
-    view = stackflow_state(record.state, assignee, settings.auto_acknowledge)
     applied = parse_time(link.stackflow_at)
-    return (applied is not None and record.updated_at == applied and view == link.stackflow and
-            link.pagerduty != ABSENT)
+    return bool(shown) and shown == link.writing or (
+        agreed and applied is not None and record.updated_at == applied and
+        link.pagerduty != ABSENT)
 
 
 def _sla(payload: Dict[str, Any], settings: Settings) -> Verdict:

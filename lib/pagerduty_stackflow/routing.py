@@ -20,7 +20,8 @@ class Route:
     reason: str
 
 
-def _same(left: Optional[str], right: Optional[str]) -> bool:
+def same_name(left: Optional[str], right: Optional[str]) -> bool:
+    """Whether two names are one: case and white space at their ends do not count."""
     return (left or "").strip().casefold() == (right or "").strip().casefold()
 
 
@@ -29,7 +30,7 @@ def entries_of_group(settings: Settings, group: Optional[str]) -> List[ServiceMa
 
     Case and white space at the ends of a name do not count.
     """
-    return [entry for entry in settings.service_mapping if _same(entry.assignment_group, group)]
+    return [entry for entry in settings.service_mapping if same_name(entry.assignment_group, group)]
 
 
 def nearest_groups(group: Optional[str], known: Iterable[str]) -> List[str]:
@@ -51,7 +52,7 @@ def find_route(settings: Settings, group: Optional[str],
     if not entries:
         return None
     for entry in entries:
-        if category and _same(entry.category, category):
+        if category and same_name(entry.category, category):
             return Route(entry, "group %r and category %r" % (group, category))
     general = [entry for entry in entries if not entry.category]
     return Route((general or entries)[0], "group %r alone" % group)
@@ -97,7 +98,7 @@ def service_named(settings: Settings, service: str) -> ServiceMapping:
     an error too.
     """
     named = {entry.service_id for entry in settings.service_mapping
-             if _same(entry.service_name, service)}
+             if same_name(entry.service_name, service)}
     entry = entry_of_service(settings, next(iter(named)) if len(named) == 1 else service)
     if entry is not None:
         return entry

@@ -12,8 +12,8 @@ from .incidents import (StackFlowIncident, format_time, is_stackflow_number, pag
                         parse_time)
 from .links import Link
 from .pack import ALREADY, DONE, SKIPPED, Outcome, Pack
-from .pairs import Pair, find_incident, numbers_of, read_pair, situation
-from .routing import entry_of_service
+from .pairs import Pair, find_incident, keeps_team, numbers_of, place, read_pair, situation
+from .routing import entry_of_service, unmapped_group
 from .stackflow.records import canonical_record
 from .transport import MAX_WAIT, OutcomeUnknownError
 from .writing import Done, Words, carry_out, patch_state, routing_key
@@ -37,12 +37,12 @@ def trigger_incident(pack: Pack, incident_id: str, incident: Optional[Mapping[st
     ``incident`` is the record as an event carried it; it is read where absent. ``force``: a person
     asked, so threshold and first run do not count.
     """
-    number = _stackflow_number(pack, incident_id)
+    number = stackflow_number(pack, incident_id)
     hint = _hint(pack, number, incident)
     pair = (_taken_at_its_word(pack, hint, pack.links.read(number)[0]) or
             read_pair(pack, number, hint=hint))
     if pair.record is None:
-        raise _no_record(number)
+        raise no_record(number)
     if not pair.link.joined and not force and before_start(pack, pair.record):
         return _nothing("created before the pack was installed; force overrides that", None, number)
     return settle(pack, pair, Words(), may_trigger=True, force=force)
@@ -72,7 +72,7 @@ def create_stackflow_incident(pack: Pack, incident_id: str,
                             "give a PagerDuty incident id")
     numbers = numbers_of(pack, incident_id)
     if numbers:
-        return _settle_all(pack, numbers, incident_id, Words())
+        return settle_all(pack, numbers, incident_id, Words())
     found = pack.rest.incident(incident_id)
     if found.merged_into:
         return _nothing("merged in PagerDuty into %s before a record was created" %
@@ -85,7 +85,7 @@ def create_stackflow_incident(pack: Pack, incident_id: str,
     if start and found.created_at and found.created_at < start:
         return _nothing("opened before the pack was installed", incident_id)
     return settle(pack, Pair(Link("", pagerduty_id=found.id, service_id=found.service_id,
-                                   rest_only=True), None, found), Words())
+                                  rest_only=True), None, found), Words())
 
 
 def set_stackflow_state(pack: Pack, incident_id: str, state: str, note: Optional[str] = None,
@@ -101,7 +101,7 @@ def set_stackflow_state(pack: Pack, incident_id: str, state: str, note: Optional
     if not numbers:
         return _nothing("there is no StackFlow record yet; create_stackflow_incident ends with a "
                         "merge of both states", incident_id)
-    return _settle_all(pack, numbers, incident_id, Words(note=_signed(note, by)))
+    return settle_all(pack, numbers, incident_id, Words(note=_signed(note, by)))
 
 
 def _towards_pagerduty(pack: Pack, incident_id: str, incident: Optional[Mapping[str, Any]],
@@ -109,21 +109,33 @@ def _towards_pagerduty(pack: Pack, incident_id: str, incident: Optional[Mapping[
     if not is_stackflow_number(incident_id) and not numbers_of(pack, incident_id):
         return _ask(pack, Pair(Link("", rest_only=True), None, pack.rest.incident(incident_id)),
                     words, state)
-    number = _stackflow_number(pack, incident_id)
-    hint = _hint(pack, number, incident)
+    number = stackflow_number(pack, incident_id)
     link = pack.links.read(number)[0]
     if incident is None and link is not None and not words.resolution:
         if _answers_to_events(pack, link):
             return _ask(pack, Pair(link, None, stored=link), words, state)
-    known = _taken_at_its_word(pack, hint, link) if link is not None and link.joined else None
-    if known is not None:
-        return settle(pack, known, words)
+    pair = pair_of_event(pack, number, link, incident)
+    return _ask(pack, pair, words, state) if incident is None else settle(pack, pair, words)
+
+
+def pair_of_event(pack: Pack, number: str, link: Optional[Link],
+                  incident: Optional[Mapping[str, Any]], told: Optional[str] = None) -> Pair:
+    """The pair as an event's record shows it where that is enough, else both sides as they are;
+    NotFoundError where neither has it.
+
+    ``link`` is what the datastore has; ``told``: see Pair.
+    """
+    hint = _hint(pack, number, incident)
+    pair = _taken_at_its_word(pack, hint, link) if link is not None and link.joined else None
+    if pair is not None:
+        pair.told = told
+        return pair
     if link is None or not link.joined:
         pack.links.wait(number)  # whoever is opening the pair just now will look again
-    pair = read_pair(pack, number, hint=hint)
+    pair = read_pair(pack, number, hint=hint, told=told)
     if pair.record is None and pair.incident is None:
-        raise _no_record(number)
-    return _ask(pack, pair, words, state) if incident is None else settle(pack, pair, words)
+        raise no_record(number)
+    return pair
 
 
 def _answers_to_events(pack: Pack, link: Link) -> bool:
@@ -169,7 +181,8 @@ def _taken_at_its_word(pack: Pack, hint: Optional[StackFlowIncident],
         if hint.reopened_at and (applied is None or hint.reopened_at > applied):
             return None
     pair = Pair(link, hint, stored=link)
-    if decide(pack, pair, True).writes and not _answers_to_events(pack, link):
+    decision = decide(pack, pair, True)
+    if decision.hands_over or decision.writes and not _answers_to_events(pack, link):
         return None
     return pair
 
@@ -182,19 +195,19 @@ def _ask(pack: Pack, pair: Pair, words: Words, state: str) -> Outcome:
     if there in (merge.ABSENT, merge.RESOLVED, merge.MERGED):
         reason = ("resolved in PagerDuty already" if there == merge.RESOLVED else
                   "no PagerDuty incident is open for it")
-        return _report(pair, ALREADY if there == state else SKIPPED, reason, Done())
+        return report(pair, ALREADY if there == state else SKIPPED, reason, Done())
     if there == state and pair.incident is not None:
-        return _report(pair, ALREADY, "%s in PagerDuty already" % state, Done())
+        return report(pair, ALREADY, "%s in PagerDuty already" % state, Done())
     write = merge.ACKNOWLEDGE if state == merge.ACKNOWLEDGED else merge.RESOLVE
     done = Done()
     carry_out(pack, pair, merge.Decision("asked", "", "", pagerduty=(write,)), words, done)
     if pair.link.number and pair.link != pair.stored:
         pack.links.write(pair.link)
-    return _report(pair, DONE if done.writes else SKIPPED, "asked by a person", done)
+    return report(pair, DONE if done.writes else SKIPPED, "asked by a person", done)
 
 
 def settle(pack: Pack, pair: Pair, words: Words, may_trigger: bool = False,
-            force: bool = False) -> Outcome:
+           force: bool = False) -> Outcome:
     """Decide, write, remember; read both sides and decide again when somebody else was there
     meanwhile.
     """
@@ -220,9 +233,12 @@ def settle(pack: Pack, pair: Pair, words: Words, may_trigger: bool = False,
         pair = _read_again(pack, pair)
         decision = decide(pack, pair, may_trigger, force)
     if done.writes:
-        return _report(pair, DONE, reason, done)
+        return report(pair, DONE, reason, done)
+    if keeps_team(pack.settings, pair):
+        assert pair.record is not None
+        raise unmapped_group(pack.settings, pair.record.assignment_group)
     there_already = (decision.in_step or bool(done.found)) and not done.skipped
-    return _report(pair, ALREADY if there_already else SKIPPED, reason, done)
+    return report(pair, ALREADY if there_already else SKIPPED, reason, done)
 
 
 def decide(pack: Pack, pair: Pair, may_trigger: bool, force: bool = False) -> merge.Decision:
@@ -254,8 +270,14 @@ def _remember(pack: Pack, pair: Pair, decision: merge.Decision) -> bool:
     link = replace(link, stackflow=decision.agreed_stackflow, pagerduty=decision.agreed_pagerduty,
                    writing=None)
     if record is not None:
-        link = replace(link, assignee=_carried(link, record, decision),
+        agreed = (decision.agreed_stackflow, decision.agreed_pagerduty)
+        carried = (agreed == (merge.ACKNOWLEDGED, merge.ACKNOWLEDGED) or decision.hands_over or
+                   keeps_team(pack.settings, pair))
+        link = replace(link, assignee=_assignee(link, record, carried),
                        stackflow_at=_later(link.stackflow_at, record))
+        here, there = place(pack.settings, pair)
+        if here == there or link.group is None:
+            link = replace(link, group=record.assignment_group, service_id=there, moving=None)
     pair.link = link
     if link == pair.stored or not (link.joined or link.closed):
         return False
@@ -267,12 +289,11 @@ def _remember(pack: Pack, pair: Pair, decision: merge.Decision) -> bool:
     return found != link
 
 
-def _carried(link: Link, record: StackFlowIncident, decision: merge.Decision) -> Optional[str]:
+def _assignee(link: Link, record: StackFlowIncident, carried: bool) -> Optional[str]:
     """For whom an acknowledgement counts as carried; a record that nobody holds starts afresh."""
     if "assigned_to" in record.fields and not record.assigned_to:
         return None
-    both = (decision.agreed_stackflow, decision.agreed_pagerduty)
-    return record.assigned_to if both == (merge.ACKNOWLEDGED, merge.ACKNOWLEDGED) else link.assignee
+    return record.assigned_to if carried else link.assignee
 
 
 def _later(stamp: Optional[str], record: StackFlowIncident) -> Optional[str]:
@@ -280,13 +301,14 @@ def _later(stamp: Optional[str], record: StackFlowIncident) -> Optional[str]:
     return format_time(new) if new and (known is None or new > known) else stamp
 
 
-def _settle_all(pack: Pack, numbers: List[str], incident_id: str, words: Words) -> Outcome:
+def settle_all(pack: Pack, numbers: List[str], incident_id: str, words: Words,
+               told: Optional[str] = None) -> Outcome:
     """Settle every record of a PagerDuty incident; a merge can have put several on one."""
     outcomes = []
     failures = []
     for number in numbers:
         try:
-            outcomes.append(_settle_about(pack, number, incident_id, words))
+            outcomes.append(_settle_about(pack, number, incident_id, words, told))
         except PackError as error:  # the other records shall not wait for this one
             failures.append(error)
     if failures:
@@ -297,8 +319,9 @@ def _settle_all(pack: Pack, numbers: List[str], incident_id: str, words: Words) 
     return best
 
 
-def _settle_about(pack: Pack, number: str, incident_id: str, words: Words) -> Outcome:
-    pair = read_pair(pack, number, about=incident_id)
+def _settle_about(pack: Pack, number: str, incident_id: str, words: Words,
+                  told: Optional[str]) -> Outcome:
+    pair = read_pair(pack, number, about=incident_id, told=told)
     if pair.incident is not None and pair.incident.id != incident_id and not pair.link.shared:
         return _nothing("%s has a newer incident, %s" % (number, pair.incident.id), incident_id,
                         number)
@@ -307,12 +330,14 @@ def _settle_about(pack: Pack, number: str, incident_id: str, words: Words) -> Ou
 
 def _read_again(pack: Pack, pair: Pair) -> Pair:
     if pair.link.number:
-        return read_pair(pack, pair.link.number, mine=pair.link)
+        return read_pair(pack, pair.link.number, mine=pair.link, told=pair.told)
     assert pair.incident is not None
     return Pair(pair.link, None, find_incident(pack, pair.incident.id))
 
 
-def _stackflow_number(pack: Pack, incident_id: str) -> str:
+def stackflow_number(pack: Pack, incident_id: str) -> str:
+    """The StackFlow number that an id of either side stands for; NotFoundError where there is none.
+    """
     if is_stackflow_number(incident_id):
         return incident_id
     numbers = numbers_of(pack, incident_id)
@@ -327,16 +352,16 @@ def _write_state(pack: Pack, number: str, state: str, note: Optional[str]) -> Ou
         return _nothing("bidirectional_sync is off", None, number)
     pair = read_pair(pack, number)
     if pair.record is None:
-        raise _no_record(number)
+        raise no_record(number)
     if pair.record.state == state:
-        return _report(pair, ALREADY, "%s in StackFlow already" % state, Done())
+        return report(pair, ALREADY, "%s in StackFlow already" % state, Done())
     if pair.record.state in merge.FINAL_STATES:
-        return _report(pair, SKIPPED, "%s is final" % pair.record.state, Done())
+        return report(pair, SKIPPED, "%s is final" % pair.record.state, Done())
     done = Done()
     patch_state(pack, pair, state, done)
     if note:
         pack.stackflow.add_note(number, note)
-    return _report(pair, DONE, "asked by a person", done)
+    return report(pair, DONE, "asked by a person", done)
 
 
 def before_start(pack: Pack, record: StackFlowIncident) -> bool:
@@ -344,7 +369,8 @@ def before_start(pack: Pack, record: StackFlowIncident) -> bool:
     return bool(start and record.created_at and record.created_at < start)
 
 
-def _no_record(number: str) -> PackError:
+def no_record(number: str) -> PackError:
+    """StackFlow does not know the number."""
     return NotFoundError("StackFlow does not know %s" % number, "check the number")
 
 
@@ -356,7 +382,8 @@ def _nothing(reason: str, incident_id: Optional[str], number: Optional[str] = No
     return Outcome(SKIPPED, reason, stackflow_id=number, pagerduty_incident_id=incident_id)
 
 
-def _report(pair: Pair, outcome: str, reason: str, done: Done) -> Outcome:
+def report(pair: Pair, outcome: str, reason: str, done: Done) -> Outcome:
+    """What an action says of a pair: the reason, and what was written, found or left out."""
     words = "; ".join([reason] + done.writes + done.found + done.skipped)
     return Outcome(outcome, words, pair.link.number or None, pair.incident_id, pair.link.dedup_key,
                    done.warnings)

@@ -11,12 +11,14 @@ from .errors import ConflictError
 from .incidents import (CLIENT, PagerDutyIncident, StackFlowIncident, dedup_key, format_time, mark,
                         number_of_key, record_url)
 from .links import Link
+from .moves import move
 from .pack import Pack
 from .pagerduty.events import fingerprint
-from .pairs import Pair, owner_of_mark
+from .pairs import Pair, owner_of_mark, place
 from .routing import entry_of_service, priority_for, route_for_opening, severity
 from .settings import ServiceMapping, Settings
 from .templates import public_mapping, render
+from .transport import OutcomeUnknownError
 
 DETAILS = ("number", "state", "priority", "category", "subcategory", "impact", "urgency",
            "assignment_group", "assigned_to", "opened_by", "ci_id", "created_at", "description")
@@ -50,8 +52,8 @@ def carry_out(pack: Pack, pair: Pair, decision: merge.Decision, words: Words,
     What was written goes into ``done``, also when a later write fails.
     """
     for write in decision.pagerduty:
-        if write == merge.TRIGGER:
-            _trigger(pack, pair, done)
+        if write in (merge.TRIGGER, merge.MOVE):
+            (_trigger if write == merge.TRIGGER else _move)(pack, pair, done)
             continue
         change = _acknowledge if write == merge.ACKNOWLEDGE else _resolve
         carried = change(pack, pair, words, done)
@@ -60,6 +62,8 @@ def carry_out(pack: Pack, pair: Pair, decision: merge.Decision, words: Words,
     for write in decision.stackflow:
         if write in (merge.CREATE, merge.REPLACE):
             create_record(pack, pair, done)
+        elif write == merge.REGROUP:
+            _regroup(pack, pair, done)
         else:
             set_state(pack, pair, write, done)
             if words.note:
@@ -95,7 +99,8 @@ def _trigger(pack: Pack, pair: Pair, done: Done) -> None:
         number=record.number, dedup_key=key, service_id=entry.service_id,
         pagerduty_id=found.id if found else None,
         key_fingerprint=fingerprint(entry.integration_key),
-        stackflow_at=pair.link.stackflow_at, assignee=pair.link.assignee,
+        group=record.assignment_group, stackflow_at=pair.link.stackflow_at,
+        assignee=pair.link.assignee,
         sent_at=format_time(pack.clock.now()))
 
 
@@ -196,6 +201,37 @@ def _resolve(pack: Pack, pair: Pair, words: Words, done: Done) -> bool:
     pair.link = replace(link, rest_only=True)
     done.writes.append("resolved in PagerDuty as %s" % pack.settings.pagerduty.from_email)
     return True
+
+
+def _move(pack: Pack, pair: Pair, done: Done) -> None:
+    """To the service of the record's group; the link says so first, so that a run after a crash
+    finishes it.
+    """
+    entry = entry_of_service(pack.settings, place(pack.settings, pair)[0])
+    assert entry is not None
+    if pair.incident is None:
+        raise OutcomeUnknownError("PagerDuty does not show the incident yet",
+                                  "run it again, or wait for the next reconcile", True, "PagerDuty")
+    pair.stored = replace(pair.link, moving=entry.service_id)
+    pack.links.write(pair.stored)
+    pair.incident = move(pack, pair.incident, entry)
+    pair.link = replace(pair.link, moved=True, rest_only=True)
+    done.writes.append("moved to service %s in PagerDuty" % entry.service_name)
+
+
+def _regroup(pack: Pack, pair: Pair, done: Done) -> None:
+    """Group and category of PagerDuty's service; the link says so first, so that the echo is known.
+    """
+    entry = entry_of_service(pack.settings, place(pack.settings, pair)[1])
+    assert entry is not None and pair.record is not None
+    fields = {"assignment_group": entry.assignment_group}
+    if entry.category:
+        fields["category"] = entry.category
+    pair.stored = replace(pair.link, writing=entry.assignment_group)
+    pack.links.write(pair.stored)
+    pair.record = pack.stackflow.update(pair.record.number, fields)
+    done.writes.append("%s handed to %s in StackFlow" % (pair.record.number,
+                                                         entry.assignment_group))
 
 
 def _check_unchanged(pack: Pack, incident: PagerDutyIncident) -> None:

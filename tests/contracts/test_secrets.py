@@ -38,7 +38,8 @@ ACTIONS = {
     "resolve_incident": {"by": "jane@example.com", "resolution": "disk replaced"},
     "create_stackflow_incident": {},
     "set_stackflow_state": {"state": "resolved", "note": "disk replaced", "by": "jane"},
-    "get_incident": {}}
+    "reroute_incident": {"assignment_group": GROUP}, "update_stackflow_incident": {
+        "fields": {"priority": "P2"}}, "get_incident": {}}
 """Actions about one incident, and what they are given beside its id."""
 OTHERS = {
     "check_connection": [{}],

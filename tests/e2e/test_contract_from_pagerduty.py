@@ -63,6 +63,15 @@ def test_resolved_there_resolves_the_record(scene, born):
     assert scene.state(number) == "resolved"
 
 
+def test_moved_there_hands_the_record_to_the_group_and_category_of_the_service(scene):
+    number, incident = scene.pair()
+    with scene.change() as change:
+        scene.pagerduty.move(incident.id, scene.site.database, scene.site.casey)
+    record = scene.stackflow.incident(number)
+    assert (record["assignment_group"], record["category"]) == (DATABASE, "database")
+    assert (change.to_pagerduty, change.to_stackflow) == ([], [])
+
+
 def test_reopened_there_sets_in_progress(scene):
     number, incident = scene.pair()
     scene.pagerduty.resolve(incident.id, scene.site.casey)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dev.site import CASEY, DATABASE, NOBODY, OUTSIDER, PLATFORM
+from dev.site import CASEY, DATABASE, NOBODY, OUTSIDER, PLATFORM, ROBIN
 
 PRIORITIES = ("P1", "P2", "P3", "P4")
 
@@ -106,6 +106,27 @@ def test_what_is_opened_with_a_person_is_paged_and_acknowledged_by_auto_acknowle
     with scene.change() as change:
         number = scene.opened(person=CASEY)
     assert (scene.status(number), change.to_pagerduty) == (status, writes)
+
+
+def test_another_group_moves_the_incident_and_pages_its_team_once(scene):
+    number, incident = scene.pair()
+    before = scene.pages()
+    with scene.change() as change:
+        scene.stackflow.assign(number, group=DATABASE, person=ROBIN)
+    assert (incident.service_id, incident.status) == (scene.site.database, "triggered")
+    assert scene.pages() == before + 1 and change.to_stackflow == []
+    with scene.change() as change:
+        scene.stackflow.set_state(number, "resolved")
+    assert (incident.status, change.to_pagerduty) == ("resolved", ["resolved"])
+
+
+def test_a_group_that_nobody_mapped_fails_loudly_and_the_old_team_keeps_it(scene):
+    number, incident = scene.pair()
+    with scene.change() as change:
+        scene.stackflow.assign(number, group=NOBODY)
+    assert (incident.service_id, change.to_pagerduty) == (scene.site.api, [])
+    error = scene.failure(change.executions[0])
+    assert error["kind"] == "routing" and NOBODY in error["message"] and error["hint"]
 
 
 def test_a_group_assigned_without_a_person_acknowledges_nothing(scene):

@@ -15,21 +15,24 @@ STATES = ("new", "in_progress", "on_hold", "pending_customer", "pending_vendor",
 DONE = ("resolved", "closed", "cancelled")
 ROUNDS = 2
 TRIGGERS = (("trigger",), ("trigger", "acknowledge"))
-PAGERDUTY_WRITES = TRIGGERS + ((), ("acknowledge",), ("resolve",))
+PAGERDUTY_WRITES = TRIGGERS + ((), ("acknowledge",), ("move",), ("resolve",))
 STACKFLOW_WRITES = ((), ("create",), ("create", "in_progress"), ("replace",),
-                    ("replace", "in_progress"), ("in_progress",), ("resolved",))
+                    ("replace", "in_progress"), ("regroup",), ("regroup", "in_progress"),
+                    ("in_progress",), ("resolved",))
+HANDING_OVER = (("move",), ("regroup",), ("regroup", "in_progress"))
 
 
 def situations(merge: Any) -> Iterator[Any]:
-    """Last agreed states x StackFlow x assignee x PagerDuty x reopened x moved x settings x
-    threshold.
+    """Last agreed states x StackFlow x assignee x PagerDuty x reopened x moved x handed over x
+    settings x threshold.
     """
     agreed = ("none", "open", "acknowledged", "resolved")
     switches = (False, True)
     for values in itertools.product(
             agreed, agreed, (None,) + STATES, ("nobody", "carried", "another"),
             ("none", "open", "acknowledged", "resolved", "merged"),
-            (None, "stackflow", "pagerduty"), switches, switches, switches, switches):
+            (None, "stackflow", "pagerduty"), switches, (None, "stackflow", "pagerduty"), switches,
+            switches, switches):
         yield merge.Situation(*values)
 
 
@@ -37,14 +40,22 @@ def apply(now: Any, decision: Any) -> Any:
     """The situation once everything that was decided is written and remembered."""
     stackflow, there, assignee, moved = now.stackflow, now.pagerduty, now.assignee, now.moved
     for write in decision.pagerduty:
-        there = {"trigger": "open", "acknowledge": "acknowledged", "resolve": "resolved"}[write]
+        there = {"trigger": "open", "acknowledge": "acknowledged", "resolve": "resolved",
+                 "move": "open"}[write]
         moved = False if write == "trigger" else moved
         assignee = "carried" if write == "acknowledge" else assignee
     for write in decision.stackflow:
+        if write == "regroup":
+            continue
         stackflow = {"create": "new", "replace": "new"}.get(write, write)
     if (decision.agreed_stackflow, decision.agreed_pagerduty) == ("acknowledged", "acknowledged"):
         assignee = "carried" if assignee == "another" else assignee
+    handed = now.handed
+    if decision.pagerduty in HANDING_OVER or decision.stackflow in HANDING_OVER:
+        assignee = "carried" if assignee == "another" else assignee
+        handed = None
     return replace(now, stackflow=stackflow, pagerduty=there, assignee=assignee, moved=moved,
+                   handed=None if decision.pagerduty in TRIGGERS else handed,
                    agreed_stackflow=decision.agreed_stackflow,
                    agreed_pagerduty=decision.agreed_pagerduty,
                    reopened=None if decision.writes else now.reopened)
@@ -96,12 +107,15 @@ def expected(now: Any) -> Optional[Tuple[Tuple[str, ...], Tuple[str, ...]]]:
         if now.reopened == "stackflow" or both_resolved:
             return opening, ()
         return (), ("resolved",) if now.bidirectional_sync else ()
+    if now.handed == "stackflow":
+        return ("move",), ()
+    taken = (here, there, now.stackflow) == ("open", "acknowledged", "new") and (
+        now.agreed_pagerduty != "acknowledged")
+    if now.handed == "pagerduty" and now.bidirectional_sync:
+        return (), ("regroup", "in_progress") if taken else ("regroup",)
     if (here, there, now.assignee) == ("acknowledged", "open", "another"):
         return ("acknowledge",), ()
-    if (here, there, now.stackflow) == ("open", "acknowledged", "new"):
-        if now.agreed_pagerduty != "acknowledged" and now.bidirectional_sync:
-            return (), ("in_progress",)
-    return (), ()
+    return (), ("in_progress",) if taken and now.bidirectional_sync else ()
 
 
 def check(merge: Any, now: Any) -> None:
@@ -111,6 +125,7 @@ def check(merge: Any, now: Any) -> None:
     assert found == expected(now), (now, decision)
     assert decision.pagerduty in PAGERDUTY_WRITES and decision.stackflow in STACKFLOW_WRITES, now
     assert decision.writes == bool(decision.pagerduty or decision.stackflow), now
+    assert decision.hands_over == any(write in HANDING_OVER for write in found), (now, decision)
     assert decision.reason, now
     assert decision.follow_merge == (now.pagerduty == "merged"), now
     assert not (decision.pagerduty and decision.stackflow), (now, decision)
@@ -130,6 +145,9 @@ def check_nobody_is_harmed(now: Any, decision: Any) -> None:
         assert decision.stackflow in ((), ("replace",), ("replace", "in_progress")), (now, decision)
     if now.stackflow in ("on_hold", "pending_customer", "pending_vendor"):
         assert "in_progress" not in decision.stackflow, (now, decision)
+    if now.handed == "stackflow" or (now.handed == "pagerduty" and now.bidirectional_sync):
+        if now.pagerduty in ("open", "acknowledged"):  # the new team must be paged
+            assert "acknowledge" not in decision.pagerduty, (now, decision)
     if decision.pagerduty in TRIGGERS:
         assert now.pagerduty in ("none", "resolved") and view(now) != "resolved", (now, decision)
 

@@ -80,12 +80,12 @@ class ExplainRoutingTestCase(ActionTestCase):
         self.assertIsNone(result["rule"])
         self.assertIn("paged there already", result["why"])
 
-    def test_a_paged_incident_stays_where_it_is_whatever_its_group(self):
+    def test_a_paged_incident_moves_with_its_group(self):
         number = self.paged()
         result = self.explain(incident_id=number, assignment_group="Database Reliability")
         self.assertEqual((result["rule"], result["service_id"]),
-                         (None, self.database))
-        self.assertIn("stays there", result["why"])
+                         ("stackflow_regrouped", self.database))
+        self.assertIn("moves with its group", result["why"])
 
     def test_a_paged_incident_is_not_moved_to_the_default_service(self):
         self.config["default_pagerduty_service_id"] = self.database

@@ -83,7 +83,7 @@ def test_somebody_else_was_faster(site, code):
 def test_an_incident_is_found_by_its_dedup_key_also_when_resolved(site):
     assert [one.id for one in site.rest.incidents_of_key(KEY)] == [site.incident.id]
     assert site.rest.incidents_of_key("stackflow:nobody:INC1") == []
-    assert site.rest.alert_keys(site.incident.id) == [KEY]
+    assert site.rest.alerts(site.incident.id) == {KEY: site.incident.service_id}
     site.events.resolve(site.world.api_key, KEY)
     site.world.run(60 * 86400)
     later = RestClient(site.world.settings, site.world.transport(), site._key)
@@ -120,7 +120,7 @@ class Rows:
 def test_every_row_of_a_list_once_whatever_the_server_gives_at_once(site, total, largest, calls):
     rows = Rows(total, largest)
     rest = RestClient(site.world.settings, rows, site._key)
-    assert rest.alert_keys("Q0") == [str(at) for at in range(total)]
+    assert list(rest.alerts("Q0")) == [str(at) for at in range(total)]
     assert len(rows.asked) == calls
 
 
@@ -128,19 +128,19 @@ def test_every_row_of_a_list_once_whatever_the_server_gives_at_once(site, total,
 def test_beyond_the_offset_limit_nothing_is_asked(site, largest):
     rows = Rows(25000, largest)
     rest = RestClient(site.world.settings, rows, site._key)
-    assert rest.alert_keys("Q0") == [str(at) for at in range(OFFSET_LIMIT)]
+    assert list(rest.alerts("Q0")) == [str(at) for at in range(OFFSET_LIMIT)]
 
 
 def test_an_empty_page_ends_a_list_that_claims_more(site):
     site.pagerduty.faults.add("/alerts", status=200, times=5, body={"alerts": [], "more": True})
-    assert site.rest.alert_keys(site.incident.id) == [] and len(site.pagerduty.requests) == 1
+    assert list(site.rest.alerts(site.incident.id)) == [] and len(site.pagerduty.requests) == 1
 
 
 @pytest.mark.parametrize("body", [{}, [], "x", None, {"alerts": None}, {"alerts": {}}])
 def test_an_answer_without_a_list_is_no_proof_of_absence(site, body):
     site.pagerduty.faults.add("/alerts", status=200, body=body)
     with pytest.raises(ApiError) as caught:
-        site.rest.alert_keys(site.incident.id)
+        site.rest.alerts(site.incident.id)
     assert type(caught.value) is ApiError and caught.value.retryable
     site.pagerduty.faults.add("GET /incidents", status=200, body=body)
     with pytest.raises(ApiError) as caught:
@@ -151,7 +151,7 @@ def test_an_answer_without_a_list_is_no_proof_of_absence(site, body):
 def test_rows_that_are_no_objects_are_passed_over(site):
     site.pagerduty.faults.add("/alerts", status=200, body={"alerts": [
         1, None, {"alert_key": 7}, {}, {"alert_key": "k"}]})
-    assert site.rest.alert_keys(site.incident.id) == ["k"]
+    assert list(site.rest.alerts(site.incident.id)) == ["k"]
 
 
 def test_who_writes(site):

@@ -5,6 +5,7 @@ https://developer.pagerduty.com/docs/rest-api-overview
 
 from __future__ import annotations
 
+import re
 from typing import (Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Type,
                     TypeVar)
 
@@ -55,10 +56,13 @@ class RestClient:
                            (("incident_key", dedup_key), ("date_range", "all")))
         return [PagerDutyIncident.from_rest(incident) for incident in found]
 
-    def alert_keys(self, incident_id: str) -> List[str]:
-        """The dedup keys of an incident's alerts."""
-        alerts = self.pages("/incidents/%s/alerts" % incident_id, "alerts", ())
-        return [alert["alert_key"] for alert in alerts if isinstance(alert.get("alert_key"), str)]
+    def alerts(self, incident_id: str) -> Dict[str, Optional[str]]:
+        """The dedup keys of an incident's alerts, each with the service whose integration opened it,
+        where PagerDuty tells: it stays when the incident moves (List Alerts, `integration`).
+        """
+        rows = self.pages("/incidents/%s/alerts" % incident_id, "alerts", ())
+        return {row["alert_key"]: _service_of(row.get("integration")) for row in rows
+                if isinstance(row.get("alert_key"), str)}
 
     def history(self, incident_id: str) -> List[Mapping[str, Any]]:
         """The overview log entries of an incident, as they come."""
@@ -78,9 +82,12 @@ class RestClient:
         """Write a status as ``by`` (an e-mail; `from_email` otherwise). Read the status first: on a
         resolved incident this reopens it (REST API changelog, 2025-09-18).
         """
-        incident: Dict[str, Any] = {"type": "incident_reference", "status": status}
-        if resolution:
-            incident["resolution"] = resolution
+        fields = {"status": status, "resolution": resolution} if resolution else {"status": status}
+        self.update(incident_id, fields, by)
+
+    def update(self, incident_id: str, fields: Mapping[str, Any], by: Optional[str] = None) -> None:
+        """Write fields of an open incident (Update an Incident)."""
+        incident = dict(fields, type="incident_reference")
         self.call("PUT", "/incidents/" + incident_id, {"incident": incident}, by)
 
     def add_note(self, incident_id: str, text: str, by: Optional[str] = None) -> None:
@@ -148,6 +155,13 @@ def _forbidden(error: ApiError) -> ApiError:
         "API key expired or revoked, or read-only: %s (%s)" % (RENEW, error.message),
         RENEW + ": the one in use may not do this; choose Read/Write", False, error.system,
         error.status, error.code)
+
+
+def _service_of(integration: Any) -> Optional[str]:
+    """From the address of an integration, `.../services/<id>/integrations/<id>`."""
+    found = re.search(r"/services/([^/]+)/integrations/",
+                      str(integration.get("self")) if isinstance(integration, dict) else "")
+    return found.group(1) if found else None
 
 
 def _same_words(note: Any, text: str) -> bool:
