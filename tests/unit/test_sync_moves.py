@@ -44,6 +44,15 @@ def check_moved(world, incident_id, times=1):
     assert len(world.pagerduty.incidents()) == 1
 
 
+def link_of(world, number):
+    return Links(world.store).read(number)[0]
+
+
+def forget_links(world):
+    world.store.values = {name: value for name, value in world.store.values.items()
+                          if name.endswith(".start")}
+
+
 def failures(world):
     return [one for one in world.outcomes if isinstance(one, Exception)]
 
@@ -135,13 +144,13 @@ def test_a_group_of_the_same_service_moves_nothing():
     world.configure(service_mapping=world.config["service_mapping"] + [
         dict(world.config["service_mapping"][0], stackflow_assignment_group=UNMAPPED)])
     number, incident_id = paged_incident(world)
-    writes = len(world.pagerduty.writes)
-    world.stackflow.assign(number, group=UNMAPPED)
+    world.stackflow.assign(number, group=UNMAPPED, person="robin@example.com")
     world.settle()
-    assert len(world.pagerduty.writes) == writes and failures(world) == []
+    assert world.pd_writes() == ["trigger", "acknowledge"] and failures(world) == []
+    assert link_of(world, number).group == UNMAPPED
     world.stackflow.assign(number, group=DATABASE)
     world.settle()
-    check_moved(world, incident_id)
+    assert world.pagerduty.incident(incident_id).service_id == world.database
 
 
 def test_before_the_trigger_was_seen_the_move_waits_for_it():
@@ -232,10 +241,12 @@ def test_a_service_that_nobody_mapped_leaves_the_group_and_goes_by_rest(world):
     number, incident_id = paged_incident(world)
     world.pagerduty.move(incident_id, world.other, world.casey)
     world.settle()
-    assert group_of(world, number) == (GROUP, "api")
-    world.stackflow.set_state(number, "in_progress")
-    world.settle()
+    assert group_of(world, number) == (GROUP, "api") and failures(world) == []
+    forget_links(world)
+    for _ in range(2):
+        world.act("trigger_incident", incident_id=number)
     assert world.pagerduty.incident(incident_id).service_id == world.other
+    assert group_of(world, number) == (GROUP, "api")
     world.stackflow.set_state(number, "resolved")
     world.settle()
     assert world.pagerduty.incident(incident_id).status == "resolved"
@@ -282,12 +293,104 @@ def test_where_both_sides_were_changed_the_side_of_the_event_that_came_through_c
     assert (world.pagerduty.incident(incident_id).service_id, group_of(world, number)[0]) == wanted
 
 
+@pytest.mark.parametrize("sync", [True, False])
+def test_where_both_sides_were_changed_and_no_event_tells_pagerduty_counts_if_it_may(sync):
+    world = site(bidirectional_sync=sync)
+    world.stackflow.add_group("Network")
+    network = world.pagerduty.add_service("Network", world.policy)
+    world.configure(service_mapping=world.config["service_mapping"] + [
+        {"pagerduty_service_id": network, "pagerduty_service_name": "Network",
+         "stackflow_assignment_group": "Network", "integration_key": "n" * 32}])
+    number, incident_id = paged_incident(world)
+    for simulator in (world.stackflow, world.pagerduty):
+        simulator.outbox.lose()
+    world.stackflow.assign(number, group="Network")
+    world.pagerduty.move(incident_id, world.database, world.casey)
+    world.act("trigger_incident", incident_id=number)
+    wanted = (world.database, DATABASE) if sync else (network, "Network")
+    assert (world.pagerduty.incident(incident_id).service_id, group_of(world, number)[0]) == wanted
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_lost_event_of_another_group_is_made_good_by_any_other(lost):
+    world = site()
+    number, incident_id = paged_incident(world)
+    world.stackflow.outbox.lose()
+    world.stackflow.assign(number, group=DATABASE)
+    if lost:
+        forget_links(world)
+    world.stackflow.assign(number, person="robin@example.com")
+    world.settle()
+    check_moved(world, incident_id)
+
+
+def test_a_record_born_in_pagerduty_follows_its_incident_without_a_link_too(world):
+    incident_id = world.pagerduty.create_incident(world.api, "Disk full", world.casey)
+    world.settle()
+    number = world.records_of(incident_id)[0]["number"]
+    forget_links(world)
+    world.pagerduty.move(incident_id, world.database, world.casey)
+    world.settle()
+    assert group_of(world, number) == (DATABASE, "database")
+    check_moved(world, incident_id)
+
+
+def test_of_several_records_on_one_incident_none_moves_it(world):
+    number, target = paged_incident(world)
+    other = world.stackflow.create_incident("Slower", "P1", group=GROUP, category="api")
+    world.settle()
+    source = [one.id for one in world.pagerduty.incidents() if one.id != target]
+    world.pagerduty.merge(target, source, world.casey)
+    world.settle()
+    world.stackflow.assign(other, group=DATABASE)
+    world.settle()
+    assert world.pagerduty.incident(target).service_id == world.api and failures(world) == []
+    assert group_of(world, other)[0] == DATABASE
+    world.stackflow.assign(other, group=UNMAPPED)
+    world.settle()
+    assert failures(world) == []
+
+
+def test_what_is_resolved_is_moved_no_more(world):
+    number, incident_id = paged_incident(world)
+    world.stackflow.set_state(number, "resolved")
+    world.settle()
+    writes = len(world.pagerduty.writes)
+    for group in (DATABASE, UNMAPPED):
+        world.stackflow.assign(number, group=group)
+        world.settle()
+    assert len(world.pagerduty.writes) == writes and failures(world) == []
+    world.stackflow.reopen(number)
+    world.stackflow.assign(number, group=DATABASE)
+    world.settle()
+    moved = world.pagerduty.incidents()[-1]
+    assert (moved.service_id, moved.status) == (world.database, "triggered")
+
+
+def test_back_with_its_group_after_a_crash_it_goes_back_to_its_service(world):
+    number, incident_id = paged_incident(world)
+    world.stackflow.assign(number, group=DATABASE)
+    world.run()
+
+    def crash(what):
+        if world.pagerduty.incident(incident_id).service_id == world.database:
+            raise Crash()
+    world.before_call = crash
+    with pytest.raises(Crash):
+        world.run_queue()
+    world.before_call = lambda what: None
+    world.queue.clear()
+    world.stackflow.assign(number, group=GROUP)
+    world.settle()
+    assert world.pagerduty.incident(incident_id).service_id == world.api
+    assert group_of(world, number)[0] == GROUP
+
+
 @pytest.mark.parametrize("side", ["stackflow", "pagerduty"])
 def test_without_a_link_the_event_tells_which_side_was_changed(side):
     world = site()
     number, incident_id = paged_incident(world)
-    world.store.values = {name: value for name, value in world.store.values.items()
-                          if name.endswith(".start")}
+    forget_links(world)
     if side == "stackflow":
         world.stackflow.assign(number, group=DATABASE)
     else:
@@ -390,6 +493,6 @@ def test_a_move_leaves_no_mark_of_its_own_behind(world):
     number, _ = paged_incident(world)
     world.stackflow.assign(number, group=DATABASE)
     world.settle()
-    link = Links(world.store).read(number)[0]
+    link = link_of(world, number)
     assert (link.moving, link.moved, link.group, link.service_id) == (None, True, DATABASE,
                                                                       world.database)
