@@ -375,7 +375,8 @@ def stranded(settings: Settings, pair: Pair) -> bool:
     keeps the incident.
     """
     record, link = pair.record, pair.link
-    return (record is not None and record.state not in DONE_STATES and link.group is not None and
+    known = link.group is not None or pair.told == STACKFLOW
+    return (record is not None and record.state not in DONE_STATES and known and
             link.pagerduty in (OPEN, ACKNOWLEDGED) and not link.shared and
             not same_name(link.group, record.assignment_group) and
             place(settings, pair)[0] is None)

@@ -276,7 +276,7 @@ def _remember(pack: Pack, pair: Pair, decision: merge.Decision) -> bool:
         link = replace(link, assignee=_assignee(link, record, carried),
                        stackflow_at=_later(link.stackflow_at, record))
         here, there = place(pack.settings, pair)
-        if here == there or link.group is None:
+        if here == there or link.group is None and pair.told is None:
             link = replace(link, group=record.assignment_group, service_id=there, moving=None)
     pair.link = link
     if link == pair.stored or not (link.joined or link.closed):

@@ -130,6 +130,26 @@ def test_a_group_that_nobody_mapped_fails_loudly_and_the_old_team_keeps_it(world
     assert world.pagerduty.incident(incident_id).status == "resolved"
 
 
+def test_a_group_that_nobody_mapped_fails_loudly_without_a_link_too(world):
+    number, incident_id = paged_incident(world)
+    forget_links(world)
+    world.stackflow.assign(number, group=UNMAPPED)
+    world.settle()
+    assert isinstance(failures(world)[0], RoutingError)
+    with pytest.raises(RoutingError):
+        world.act("reroute_incident", incident_id=number)
+
+
+def test_what_the_default_service_pages_has_no_other_place():
+    world = site(default_pagerduty_service_id="P5678CD")
+    number = world.stackflow.create_incident("Slow", "P1", group=UNMAPPED)
+    world.settle()
+    assert world.act("reroute_incident", incident_id=number).outcome == "already"
+    forget_links(world)
+    assert world.act("trigger_incident", incident_id=number).outcome == "already"
+    assert world.act("reroute_incident", incident_id=number).outcome == "already"
+
+
 def test_the_default_service_serves_opening_only():
     world = site(default_pagerduty_service_id="P5678CD")
     number, incident_id = paged_incident(world)
