@@ -76,7 +76,8 @@ def attempt(operation: Operation, call: Callable[[], Answer]) -> Union[Answer, T
         return call()
     except ClientError as error:
         return _refusal(operation, error.response)
-    except (BotoCoreError, ResponseParserError, ValueError, OSError) as error:
+    except (BotoCoreError, ResponseParserError, ValueError, OSError, AttributeError, KeyError,
+            TypeError) as error:  # an answer of another shape makes botocore stumble
         return _failure(operation, type(error))
 
 
@@ -114,7 +115,7 @@ def _refusal(operation: Operation, response: Mapping[str, Any]) -> Trouble:
     """What AWS answered. The code counts, as the statuses of AWS and of its doubles differ."""
     error = response.get("Error") or {}
     code, said = str(error.get("Code")), str(error.get("Message"))
-    if any(word in code for word in _THROTTLES):
+    if any(word in code for word in _THROTTLES) or _status(response) == 429:
         return Trouble("throttled", "AWS refuses more requests just now; it is asked again later",
                        True)
     if "AccessDenied" in code:

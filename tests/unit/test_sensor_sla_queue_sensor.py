@@ -263,7 +263,7 @@ def test_what_cannot_be_read_is_told_apart(body, words):
 def test_a_queue_is_asked_in_the_region_of_its_url(monkeypatch, url, region):
     asked = []
     client = mock.Mock()
-    client.receive_message.return_value = {}
+    client.receive_message.return_value = {"ResponseMetadata": {"RequestId": "1"}}
     monkeypatch.setattr(sla_queue, "make_client", lambda *given: asked.append(given) or client)
     pytest.importorskip("botocore")
     queue = sla_queue.SLAQueue(url, load(changed()))

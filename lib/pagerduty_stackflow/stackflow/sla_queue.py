@@ -53,6 +53,9 @@ class SLAQueue:
         found = self._call("ReceiveMessage", lambda client: client.receive_message(
             QueueUrl=self._url, MaxNumberOfMessages=BATCH, WaitTimeSeconds=WAIT_SECONDS,
             AttributeNames=["SentTimestamp"]))
+        if not as_object(found.get("ResponseMetadata")).get("RequestId"):
+            raise ApiError("AWS SQS (%s): the answer is none of SQS" % self._region,
+                           "check aws.endpoint_url; a proxy may be answering", True, "AWS")
         return list(map(_message, found.get("Messages") or ()))
 
     def delete(self, message: Message) -> None:
