@@ -8,17 +8,16 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from st2reactor.sensor.base import Sensor
 
-from pagerduty_stackflow import prefilter
 from pagerduty_stackflow.clock import Clock
+from pagerduty_stackflow.dispatching import Dispatcher
 from pagerduty_stackflow.errors import ConfigError
 from pagerduty_stackflow.incidents import format_time
-from pagerduty_stackflow.links import Links
+from pagerduty_stackflow.links import PREFIX, Links
 from pagerduty_stackflow.listener import DEFAULT_ADDRESS, PAGERDUTY, Listener
 from pagerduty_stackflow.settings import Settings, load
 
-PACK = "pagerduty_stackflow."
-PING_KEY = PACK + "ping"
-SECRET_PREFIX = PACK + "webhook_secret."
+PING_KEY = PREFIX + "ping"
+SECRET_PREFIX = PREFIX + "webhook_secret."
 REFRESH_SECONDS = 60
 RESTART_SECONDS = 5
 
@@ -31,12 +30,12 @@ class WebhookSensor(Sensor):
         self._logger = self.sensor_service.get_logger(__name__)
         self._links = Links(self.sensor_service)
         self._stored: Dict[str, str] = {}
-        self._start: Optional[str] = None
         self._stopping = threading.Event()
         self._settings: Optional[Settings] = None
         config_error = None
         try:
             self._settings = load(self._config)
+            self._dispatcher = Dispatcher(self.sensor_service, self._settings, self._clock)
         except ConfigError as error:
             config_error = error.message
             self._logger.error("the config is unusable, webhooks are answered 503:\n%s\n%s",
@@ -66,13 +65,8 @@ class WebhookSensor(Sensor):
         return self._settings.pagerduty.webhook_secrets + tuple(self._stored.values())
 
     def handle(self, trigger: str, payload: Dict[str, Any]) -> None:
-        """Say beforehand whether there is anything to do, and dispatch."""
-        if self._start is None:
-            self._start = self._links.ensure_start(self._clock)
-        apply, reason = prefilter.judge(trigger, payload, self._settings, self._links, self._start)
-        payload["sync"] = {"apply": apply, "reason": reason}
-        self.sensor_service.dispatch(trigger=PACK + trigger, payload=payload,
-                                     trace_tag=payload["event_id"])
+        """Dispatch an event; the listener calls it with a usable config only."""
+        self._dispatcher.dispatch(trigger, payload)
 
     def on_ping(self, number: int) -> None:
         """Leave word for `check_connection` that a ping came, and which secret signed it."""
@@ -80,14 +74,14 @@ class WebhookSensor(Sensor):
         self.sensor_service.set_value(PING_KEY, json.dumps(word), local=False)
 
     def refresh(self) -> None:
-        """Read the stored secrets and the time of the first run; what is unreadable stays."""
+        """Read the stored secrets, and note the time of the first run; what is unreadable stays."""
         try:
             names = [item.name for item in self.sensor_service.list_values(
                 local=False, prefix=SECRET_PREFIX)]
             read = {name: self.sensor_service.get_value(name, local=False, decrypt=True) or
                     self._stored.get(name) for name in sorted(names)}
             self._stored = {name: secret for name, secret in read.items() if secret}
-            self._start = self._links.ensure_start(self._clock)
+            self._links.ensure_start(self._clock)
         except Exception as error:  # StackStorm's client raises whatever its transport raised
             self._logger.warning("the datastore did not answer (%s): the stored webhook secrets "
                                  "stay as they were", type(error).__name__)

@@ -1,7 +1,10 @@
-"""AWS Secrets Manager as moto serves it: over HTTP, on loopback, with its reads counted."""
+"""AWS as moto serves it, over HTTP on loopback: Secrets Manager with its reads counted, and a queue
+subscribed to the topics of SLA alerts.
+"""
 
 from __future__ import annotations
 
+import json
 import logging
 from datetime import datetime, timedelta, timezone
 from unittest import mock
@@ -59,6 +62,43 @@ class SecretsManager:
             return client.put_secret_value(SecretId=name, **content)["ARN"]
 
 
+class AlertQueue:
+    """StackFlow's two topics (notifications/sla-alerts.html) and one more, and the queue that is
+    subscribed to them; what was received and not deleted can be received again at once.
+    """
+
+    WARNINGS, BREACHES = "stackflow-sla-alerts", "stackflow-breach-notifications"
+    OTHER = "stackflow-major-incident-alerts"
+
+    def __init__(self, url):
+        import boto3
+        self.endpoint = url
+        self._sqs, self._sns = [boto3.client(name, region_name="us-east-1", endpoint_url=url)
+                                for name in ("sqs", "sns")]
+        self.url = self._sqs.create_queue(
+            QueueName="alerts", Attributes={"VisibilityTimeout": "0"})["QueueUrl"]
+        self._topics = {}
+        for topic in (self.WARNINGS, self.BREACHES, self.OTHER):
+            self._topics[topic] = arn = self._sns.create_topic(Name=topic)["TopicArn"]
+            self._sns.subscribe(TopicArn=arn, Protocol="sqs",
+                                Endpoint="arn:aws:sqs:us-east-1:123456789012:alerts")
+
+    def publish(self, body, topic=BREACHES):
+        """As StackFlow does; the id that SNS gave it."""
+        text = body if isinstance(body, str) else json.dumps(body)
+        return self._sns.publish(TopicArn=self._topics[topic], Message=text)["MessageId"]
+
+    def send(self, body):
+        """As SNS does with raw delivery; the message's id."""
+        return self._sqs.send_message(QueueUrl=self.url, MessageBody=body)["MessageId"]
+
+    def left(self):
+        """How many messages there are."""
+        name = "ApproximateNumberOfMessages"
+        found = self._sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=[name])
+        return int(found["Attributes"][name])
+
+
 @pytest.fixture(scope="session")
 def moto_url():
     """One server for all tests of a run."""
@@ -82,11 +122,22 @@ def no_aws(monkeypatch):
 
 
 @pytest.fixture
+def alerts(moto_url, no_aws):
+    """An empty queue."""
+    _reset(moto_url)
+    return AlertQueue(moto_url)
+
+
+def _reset(url):
+    import requests
+    requests.post(url + "/moto-api/reset", timeout=10).raise_for_status()
+
+
+@pytest.fixture
 def aws(moto_url, no_aws):
     """An empty Secrets Manager."""
-    import requests
     from moto.secretsmanager.responses import SecretsManagerResponse
-    requests.post(moto_url + "/moto-api/reset", timeout=10).raise_for_status()
+    _reset(moto_url)
     made = SecretsManager(moto_url)
     answer = SecretsManagerResponse.get_secret_value
 

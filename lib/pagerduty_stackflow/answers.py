@@ -126,4 +126,6 @@ def _hint(system: str, status: int) -> str:
         429: "the rate limit of %s is used up: run it again later"}
     if status in hints:
         return hints[status] % system
-    return "%s has trouble: run it again later" % system if may_retry(status) else ""
+    if may_retry(status):
+        return "%s has trouble: run it again later" % system
+    return "%s refuses the request: look at its own words, and check its base URL" % system

@@ -8,7 +8,7 @@ import pytest
 
 from aws_site import KEY, SECRET, VARIABLES, aws, make_settings, moto_url, no_aws  # noqa: F401
 from leaks import assert_leaks_no_secret
-from pagerduty_stackflow import secrets_manager
+from pagerduty_stackflow import aws as aws_module, secrets_manager
 from pagerduty_stackflow.errors import CredentialsError
 from pagerduty_stackflow.secrets_manager import SecretName, fetch
 
@@ -40,10 +40,10 @@ REFUSALS = [
      "the AWS credentials are not valid", "access key", False),
     ("InvalidSignatureException", "The Canonical String should have been x-amz-security-token:" +
      SESSION_TOKEN, "the AWS credentials are not valid", "clock", False),
-    ("ThrottlingException", "Rate exceeded", "throttled", "next run", True),
-    ("TooManyRequestsException", "Rate exceeded", "throttled", "next run", True),
+    ("ThrottlingException", "Rate exceeded", "throttled", "asked again later", True),
+    ("TooManyRequestsException", "Rate exceeded", "throttled", "asked again later", True),
     ("InternalServiceError", "An error occurred on the server side.",
-     "AWS has trouble (InternalServiceError)", "next run", True),
+     "AWS has trouble (InternalServiceError)", "asked again later", True),
     ("SomethingNew", "?", "AWS refuses (SomethingNew)", "GetSecretValue", False),
     ("<html>" + SESSION_TOKEN, "?", "AWS refuses (an unknown code)", "GetSecretValue", False)]
 
@@ -64,8 +64,8 @@ def stub(monkeypatch, no_aws):  # noqa: F811
     make_client = secrets_manager.make_client
     stubber = []
 
-    def made(region, settings):
-        client = make_client(region, settings)
+    def made(*given):
+        client = make_client(*given)
         stubber.append(Stubber(client))
         prepare(stubber[-1])
         stubber[-1].activate()
@@ -124,7 +124,7 @@ def test_a_profile_that_does_not_exist(no_aws, monkeypatch):  # noqa: F811
 
 def test_nobody_answers(no_aws, monkeypatch):  # noqa: F811
     pytest.importorskip("boto3")
-    monkeypatch.setattr(secrets_manager, "TRIES", 1)
+    monkeypatch.setattr(aws_module, "TRIES", 1)
     error = failure(make_settings("http://127.0.0.1:9"))
     assert "AWS cannot be reached (EndpointConnectionError)" in error.message and error.retryable
 
@@ -141,7 +141,7 @@ def test_nobody_answers(no_aws, monkeypatch):  # noqa: F811
 def test_what_botocore_raises_is_told_by_its_kind(monkeypatch, kind, options, words):
     exceptions = pytest.importorskip("botocore.exceptions")
 
-    def fail(region, settings):
+    def fail(*_):
         raise getattr(exceptions, kind)(**options)
 
     monkeypatch.setattr(secrets_manager, "make_client", fail)

@@ -20,6 +20,8 @@ CHANGES = ("incident.assigned", "incident.state_changed", "incident.priority_cha
            "incident.resolved", "incident.acknowledged")
 """Events that say that a record changed; what changed decides about the event's type."""
 BESIDE = ("sla", "previous", "note", "comment")
+NAME_KEYS = ("event", "event_type", "detail-type")
+TIME_KEYS = ("timestamp", "time", "occurred_at")
 
 
 def verify(body: bytes, headers: Mapping[str, str], settings: StackFlowSettings,
@@ -59,9 +61,8 @@ def event_of(document: Mapping[str, Any], settings: StackFlowSettings, fallback_
     """
     document = dict(document)
     places = [document, as_object(document.get("data")), as_object(document.get("detail"))]
-    name = (_first([document], "event", "event_type", "detail-type") or "unknown").strip().lower()
-    occurred_at = next(filter(None, (time_text(document.get(key))
-                                     for key in ("timestamp", "time", "occurred_at"))), None)
+    name = (_first([document], *NAME_KEYS) or "unknown").strip().lower()
+    occurred_at = next(filter(None, (time_text(document.get(key)) for key in TIME_KEYS)), None)
     record = _record(places)
     fields = None if record is None else canonical_record(record, settings.states)
     payload: Dict[str, Any] = {
