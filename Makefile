@@ -21,7 +21,7 @@ test:
 	$(ST2_VENV)/bin/python -B -m pytest -p no:cacheprovider tests/unit
 else
 test: environment  ## run every test; with ST2_VENV=folder the unit tests inside that StackStorm environment
-	$(VENV)/bin/python -m pytest $(TESTS)
+	$(VENV)/bin/python -m pytest -n auto $(TESTS)
 endif
 
 lint:  ## check with the rules of StackStorm Exchange, and the types of lib

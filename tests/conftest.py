@@ -18,11 +18,11 @@ import request_oracle  # noqa: E402
 from dev.simulators.pagerduty import PagerDuty  # noqa: E402
 
 
-CHECKED = []
+REQUESTS = "requests to PagerDuty checked against its published API"
 
 
 @pytest.fixture(autouse=True)
-def requests_conform(monkeypatch):
+def requests_conform(request, monkeypatch):
     """What the pack sent to PagerDuty's simulator during a test conforms to the published API."""
     if not request_oracle.available():
         yield
@@ -30,15 +30,23 @@ def requests_conform(monkeypatch):
     seen = []
     monkeypatch.setattr(PagerDuty, "handle", request_oracle.recording(PagerDuty.handle, seen))
     yield
-    wrong = {"%s %s" % (request.method, request.path): found for request in seen
-             for found in [request_oracle.deviations(request)] if found}
-    CHECKED.append(len(seen))
+    wrong = {"%s %s" % (one.method, one.path): found for one in seen
+             for found in [request_oracle.deviations(one)] if found}
+    request.node.user_properties.append((REQUESTS, len(seen)))
     assert not wrong
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Say how many requests were held against the published API, or that none were."""
-    words = ("%d requests to PagerDuty checked against its published API" % sum(CHECKED)
-             if request_oracle.available() else
-             "PagerDuty's published API is not at hand: no request was checked against it")
-    terminalreporter.write_line(words)
+    """Print what tests counted with `record_property`, summed over all of them and their workers.
+    """
+    sums = {REQUESTS: 0} if request_oracle.available() else {}
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if getattr(report, "when", None) == "teardown":
+                for name, count in report.user_properties:
+                    sums[name] = sums.get(name, 0) + count
+    lines = ["%d %s" % (count, name) for name, count in sums.items()]
+    if REQUESTS not in sums:
+        lines.append("no " + REQUESTS + ", which is not at hand")
+    for line in lines:
+        terminalreporter.write_line(line)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
-from typing import Any, Iterator, Optional, Tuple
+from typing import Any, Iterable, Iterator, Optional, Tuple
 
 STATES = ("new", "in_progress", "on_hold", "pending_customer", "pending_vendor", "resolved",
           "closed", "cancelled")
@@ -127,6 +127,8 @@ def check(merge: Any, now: Any) -> None:
     assert decision.writes == bool(decision.pagerduty or decision.stackflow), now
     assert decision.hands_over == any(write in HANDING_OVER for write in found), (now, decision)
     assert decision.reason, now
+    for agreed in ("agreed_stackflow", "agreed_pagerduty"):  # is never forgotten
+        assert getattr(now, agreed) == "none" or getattr(decision, agreed) != "none", now
     assert decision.follow_merge == (now.pagerduty == "merged"), now
     assert not (decision.pagerduty and decision.stackflow), (now, decision)
     check_nobody_is_harmed(now, decision)
@@ -184,10 +186,10 @@ def check_in_step(now: Any, decision: Any) -> None:
         assert now.agreed_stackflow == here, (now, decision)
 
 
-def walk(merge: Any) -> int:
-    """Check every situation; returns how many there are."""
+def walk(merge: Any, starts: Iterable[Any]) -> int:
+    """Check each of these situations; returns how many they are."""
     count = 0
-    for now in situations(merge):
+    for now in starts:
         check(merge, now)
         count += 1
     return count

@@ -40,7 +40,8 @@ BASE = {
                   "auth": {"method": "token", "secret": "stackflow/token"}},
     "service_mapping": GUIDE_SERVICES["service_mapping"],
 }
-ABSENT = object()
+ABSENT = ...
+"""Has the same name in every process of a run, which sorts its tests by their names."""
 
 
 def changed(*changes):
