@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional
+from dataclasses import dataclass, field, replace
+from typing import Any, Dict, List, Optional, Sequence
 
 import requests
 
@@ -37,8 +37,13 @@ class Pack:
         self.api_key = ApiKeySource(settings, store, self.clock).api_key
         self.token = TokenSource(settings, transport, store, self.clock,
                                  Secrets(settings, store, self.clock)).token
-        self.rest = RestClient(settings, transport, self.api_key)
-        self.stackflow = StackFlowClient(settings, transport, self.token)
+        self.rest = RestClient(settings, transport, self.api_key, self._before_note)
+        self.stackflow = StackFlowClient(settings, transport, self.token, self._before_note)
+
+    def _before_note(self, incident_id: str, text: str) -> None:
+        """Nobody is asked about an echo while notes are not copied."""
+        if self.settings.sync_notes:
+            self.links.write_note(incident_id, text, self.clock.now())
 
 
 @dataclass
@@ -55,3 +60,11 @@ class Outcome:
     def as_result(self) -> Dict[str, Any]:
         """The result of a successful action."""
         return dict(vars(self))
+
+
+def combined(outcomes: Sequence[Outcome]) -> Outcome:
+    """One report for several records: the most that happened to any, and all reasons and warnings.
+    """
+    best = min(outcomes, key=lambda one: (DONE, ALREADY, SKIPPED).index(one.outcome))
+    return replace(best, reason="; ".join(dict.fromkeys(one.reason for one in outcomes)),
+                   warnings=[warning for one in outcomes for warning in one.warnings])
