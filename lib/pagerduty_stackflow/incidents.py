@@ -65,6 +65,12 @@ def number_of_key(key: Any, host: str) -> Optional[Tuple[str, int]]:
     return (number, count) if dedup_key(host, number, count) == key else None
 
 
+def is_own_key(key: str, host: str) -> bool:
+    """Whether a dedup key has the form of the pack's own, whatever stands behind the host."""
+    return any(key.startswith("stackflow:%s:" % one)
+               for one in (host, hashlib.sha256(host.encode()).hexdigest()))
+
+
 def record_url(instance_url: str, number: str) -> str:
     """Where a person finds the record; sent as `client_url`, and recognised again in webhooks."""
     return "%s/incidents/%s" % (instance_url, number)

@@ -9,6 +9,7 @@ import requests
 
 from .clock import Clock
 from .credentials import ApiKeySource, Secrets
+from .incidents import record_url
 from .links import Links, Store
 from .pagerduty.events import EventsClient
 from .pagerduty.rest import RestClient
@@ -39,6 +40,13 @@ class Pack:
                                  Secrets(settings, store, self.clock)).token
         self.rest = RestClient(settings, transport, self.api_key, self._before_note)
         self.stackflow = StackFlowClient(settings, transport, self.token, self._before_note)
+
+    def urls(self, number: Optional[str], incident_id: Optional[str]) -> Dict[str, Optional[str]]:
+        """Where a person finds a record and a PagerDuty incident; null for one that is not known.
+        """
+        here, there = self.settings.stackflow.instance_url, self.settings.pagerduty.web_url
+        return {"stackflow_url": number and record_url(here, number),
+                "pagerduty_url": incident_id and "%s/incidents/%s" % (there, incident_id)}
 
     def _before_note(self, incident_id: str, text: str) -> None:
         """Nobody is asked about an echo while notes are not copied."""

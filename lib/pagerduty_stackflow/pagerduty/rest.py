@@ -6,8 +6,9 @@ https://developer.pagerduty.com/docs/rest-api-overview
 from __future__ import annotations
 
 import re
-from typing import (Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Type,
-                    TypeVar)
+from itertools import islice
+from typing import (Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence,
+                    Tuple, Type, TypeVar)
 
 from ..answers import PAGERDUTY
 from ..deliveries import as_object, text
@@ -59,6 +60,15 @@ class RestClient:
         found = self.pages("/incidents", "incidents",
                            (("incident_key", dedup_key), ("date_range", "all")))
         return [PagerDutyIncident.from_rest(incident) for incident in found]
+
+    def newest(self, service_ids: Iterable[str], statuses: Iterable[str],
+               count: int) -> List[PagerDutyIncident]:
+        """So many incidents of these services in these statuses, the newest first."""
+        params = [("service_ids[]", one) for one in service_ids]
+        params += [("statuses[]", one) for one in statuses]
+        params += [("date_range", "all"), ("sort_by", "created_at:desc")]
+        rows = islice(self.pages("/incidents", "incidents", params), count)
+        return [PagerDutyIncident.from_rest(row) for row in rows]
 
     def alerts(self, incident_id: str) -> Dict[str, Optional[str]]:
         """The dedup keys of an incident's alerts, each with the service whose integration opened it,

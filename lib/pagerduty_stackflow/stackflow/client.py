@@ -5,6 +5,7 @@ What the vendor's pages do not print is configurable or taken as it comes.
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from ..answers import STACKFLOW
@@ -60,6 +61,12 @@ class StackFlowClient:
             if pagerduty_id_of_mark(record.description) == pagerduty_id:
                 found[record.number] = record
         return [found[number] for number in sorted(found, key=lambda one: (len(one), one))]
+
+    def newest(self, group: str) -> List[StackFlowIncident]:
+        """The records of an assignment group that changed last: one page of them."""
+        rows = islice(self.pages("/incidents", (("assignment_group", group), ("order", "desc"),
+                                                ("sort", "updated_at"))), PAGE)
+        return [record for record in map(self._record, rows) if record is not None]
 
     def create(self, fields: Mapping[str, Any]) -> StackFlowIncident:
         """Create a record. Not repeatable: after OutcomeUnknownError look for the mark first."""
