@@ -90,8 +90,8 @@ class SendEventTestCase(ActionTestCase):
                          dedup_key=key)
 
     def test_what_pagerduty_would_refuse_is_refused_before_it_is_sent(self):
-        links = [["x"], [{}], [{"text": "x"}], [{"href": "ftp://a.example/x"}], [{"href": "javascript:1"}],
-                 [{"href": "https://"}],
+        links = [["x"], [{}], [{"text": "x"}], [{"href": "ftp://a.example/x"}],
+                 [{"href": "javascript:1"}], [{"href": "https://"}],
                  [{"href": "wiki"}], [{"href": 7}], [{"href": "https://[x"}],
                  [{"href": "https://a.example", "text": 7}]]
         wrong = [{"event_action": "Trigger"}, {"event_action": ""}, {"severity": "P1"},
