@@ -22,6 +22,7 @@ UNKNOWN_ID = "Q0UNKNOWN0000"
 MALFORMED = ("", "inc0001", "INC0001234/notes", "INC0001234?x=1", "../users", "Q0ABC DEF123",
              "INC0001\n")
 OUTCOME = {"outcome", "reason", "stackflow_id", "pagerduty_incident_id", "dedup_key", "warnings"}
+URLS = {"stackflow_url", "pagerduty_url"}
 ERROR = {"kind", "message", "hint", "retryable"}
 HTML = {"kind": "not_json", "status": 200, "times": 99}
 
@@ -70,7 +71,7 @@ class ActionTestCase(BaseActionTestCase):
         """The result of a run that has to end with this outcome."""
         status, result = self.run_action(**parameters)
         self.assertIs(status, True, result)
-        self.assertEqual(set(result), OUTCOME)
+        self.assertEqual(set(result), OUTCOME | URLS)
         self.assertEqual(result["outcome"], outcome, result)
         self.assertTrue(result["reason"])
         self.pagerduty.tick()

@@ -13,9 +13,9 @@ from .pack import Pack
 from .pagerduty.account import Account, OnCall
 from .pagerduty.events import fingerprint
 from .pairs import numbers_of
-from .routing import (Route, entries_of_group, entry_of_service, find_route, priority_for,
-                      route_for_opening, same_name, severity, unmapped_group)
-from .settings import ServiceMapping, Settings
+from .routing import (Route, entries_for, entry_of_service, find_route, priority_for,
+                      route_for_opening, same_name, severity)
+from .settings import ServiceMapping
 
 
 def explain_routing(pack: Pack, incident_id: Optional[str] = None,
@@ -132,7 +132,7 @@ def list_oncall(pack: Pack, assignment_group: Optional[str] = None) -> Dict[str,
     RoutingError for a group without an entry. A service that PagerDuty does not know is a warning.
     """
     account = Account(pack.rest)
-    entries = _entries_of(pack.settings, assignment_group)
+    entries = entries_for(pack.settings, assignment_group)
     services, warnings = {}, []
     for entry in entries:
         if entry.service_id not in services:
@@ -152,16 +152,6 @@ def list_oncall(pack: Pack, assignment_group: Optional[str] = None) -> Dict[str,
                 "escalation_policy": {"id": service.policy_id, "name": service.policy_name},
                 "levels": _levels([one for one in on_calls if one.policy_id == service.policy_id])})
     return {"services": rows, "warnings": warnings}
-
-
-def _entries_of(settings: Settings, group: Optional[str]) -> List[ServiceMapping]:
-    """The entries of a group, in the order of the config; all of them without one."""
-    if not group:
-        return list(settings.service_mapping)
-    entries = entries_of_group(settings, group)
-    if not entries:
-        raise unmapped_group(settings, group)
-    return entries
 
 
 def _levels(on_calls: List[OnCall]) -> List[Dict[str, Any]]:

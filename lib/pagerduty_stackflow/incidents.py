@@ -65,6 +65,12 @@ def number_of_key(key: Any, host: str) -> Optional[Tuple[str, int]]:
     return (number, count) if dedup_key(host, number, count) == key else None
 
 
+def is_own_key(key: str, host: str) -> bool:
+    """Whether a dedup key has the form of the pack's own, whatever stands behind the host."""
+    return any(key.startswith("stackflow:%s:" % one)
+               for one in (host, hashlib.sha256(host.encode()).hexdigest()))
+
+
 def record_url(instance_url: str, number: str) -> str:
     """Where a person finds the record; sent as `client_url`, and recognised again in webhooks."""
     return "%s/incidents/%s" % (instance_url, number)
@@ -96,6 +102,44 @@ def pagerduty_id_of_mark(description: Any) -> Optional[str]:
         return None
     found = re.findall(r"(?m)^" + MARK + r"([PQ][0-9A-Z]{6,20})\s*$", description)
     return found[-1] if found else None
+
+
+@dataclass(frozen=True)
+class Note:
+    """A note on an incident; ``id`` and ``author`` are None where its side does not show them."""
+
+    id: Optional[str]
+    text: str
+    author: Optional[str]
+
+    @property
+    def name(self) -> str:
+        """What a mark calls it: its id, or a digest of its words where no id can stand as a word.
+        """
+        if self.id and re.fullmatch(r"[A-Za-z0-9_.:-]{1,64}", self.id):
+            return self.id
+        return "sha256-" + note_digest(self.text)
+
+
+def plain(text: Any) -> str:
+    """A text without regard to its white space, which may be changed on the way."""
+    return " ".join(str(text).split())
+
+
+def note_digest(text: str) -> str:
+    """A short name of a note's words, fit for a key of the datastore."""
+    return hashlib.sha256(plain(text).encode()).hexdigest()[:32]
+
+
+def note_mark(system: str, name: str) -> str:
+    """The last line of a copied note: which note of which system it is a copy of."""
+    return "%s-Note-Id: %s" % (system, name)
+
+
+def note_of_mark(text: str, system: str) -> Optional[str]:
+    """The name of the note that a text ends up as a copy of; None where it does not say so."""
+    found = re.search(r"(?:^|\s)%s-Note-Id:\s+(\S+)\s*\Z" % system, text)
+    return found.group(1) if found else None
 
 
 def parse_time(text: Any) -> Optional[datetime]:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, fields
+from datetime import datetime
 from typing import Any, Dict, List, Optional, Protocol, Tuple
 
 from .clock import Clock
 from .errors import DatastoreError
-from .incidents import STACKFLOW_NUMBER, format_time
+from .incidents import STACKFLOW_NUMBER, format_time, is_stackflow_number, note_digest
 from .merge import ABSENT, ACKNOWLEDGED, OPEN, RESOLVED
 
 PREFIX = "pagerduty_stackflow."
@@ -27,8 +28,14 @@ WAITING_EXPIRY = 600
 """Seconds that a change waits for the trigger that it overtook; the reconcile repairs what is
 older.
 """
+WRITTEN_EXPIRY = 7 * DAY
+"""For the words of a note that the pack wrote; PagerDuty repeats a webhook for 48 hours."""
+FLAG_EXPIRY = 600
+"""For the flag of a run; StackStorm ends a Python action after as many seconds."""
 PAGE = 100
 """`api.max_page_size`: the most values that one list call of StackStorm returns."""
+NOTE = ".note."
+"""Between an incident's key and the digest of a note that the pack wrote on it."""
 NEIGHBOURS = 1000
 """Values that are looked at for one key: a prefix also finds the keys that go on after it."""
 
@@ -127,10 +134,15 @@ class Links:
 
     def read(self, number: str) -> Tuple[Optional[Link], bool]:
         """The link of a StackFlow record, and whether a change waits for the pair to be opened."""
+        return self.read_with_notes(number)[:2]
+
+    def read_with_notes(self, number: str) -> Tuple[Optional[Link], bool, Dict[str, str]]:
+        """Like :meth:`read`, and digests and times of the notes that the pack wrote on the record.
+        """
         key = PREFIX + "link." + number
         found = self._list(key)
         link = _decode(number, found[key]) if key in found else None
-        return link, key + ".waiting" in found
+        return link, key + ".waiting" in found, _notes(found, key)
 
     def write(self, link: Link) -> None:
         """Store a link; what is known of a pair expires 90 days after both sides closed."""
@@ -150,20 +162,47 @@ class Links:
 
     def stop_waiting(self, number: str) -> None:
         """The waiting change was looked at."""
-        try:
-            self._store.delete_value(PREFIX + "link." + number + ".waiting", local=False)
-        except Exception as error:  # as below
-            raise _unreachable(error) from error
+        self._delete("link." + number + ".waiting")
 
     def numbers(self, pagerduty_id: str) -> List[str]:
         """The StackFlow numbers of a PagerDuty incident: its own first, then those that merges
         brought.
         """
+        return self.numbers_with_notes(pagerduty_id)[0]
+
+    def numbers_with_notes(self, pagerduty_id: str) -> Tuple[List[str], Dict[str, str]]:
+        """Like :meth:`numbers`, and digests and times of the notes that the pack wrote on the
+        incident.
+        """
         key = PREFIX + "pagerduty." + pagerduty_id
         found = self._list(key)
         merged = sorted(value for name, value in found.items() if name.startswith(key + "."))
         numbers = ([found[key]] if key in found else []) + merged
-        return [number for number in dict.fromkeys(numbers) if STACKFLOW_NUMBER.match(number)]
+        return ([number for number in dict.fromkeys(numbers) if STACKFLOW_NUMBER.match(number)],
+                _notes(found, key))
+
+    def write_note(self, incident_id: str, text: str, now: datetime) -> None:
+        """Say that the pack is about to write a note on an incident, so that its echo is known."""
+        kind = "link." if is_stackflow_number(incident_id) else "pagerduty."
+        self._set(kind + incident_id + NOTE + note_digest(text), format_time(now), WRITTEN_EXPIRY)
+
+    def note(self, name: str) -> Tuple[bool, List[str]]:
+        """Whether a note is done with, and the flags of the runs that want to copy it."""
+        key = PREFIX + "note." + name
+        found = self._list(key)
+        return key in found, sorted(one[len(key) + 1:] for one in found if one != key)
+
+    def finish_note(self, name: str) -> None:
+        """A note was copied, or is itself a copy."""
+        self._set("note." + name, "1", EXPIRY)
+
+    def raise_flag(self, name: str, run: str) -> None:
+        """A run wants to copy a note."""
+        self._set("note.%s.%s" % (name, run), "1", FLAG_EXPIRY)
+
+    def lower_flag(self, name: str, run: str) -> None:
+        """It has done so, or lets others go first."""
+        self._delete("note.%s.%s" % (name, run))
 
     def join(self, pagerduty_id: str, number: str) -> None:
         """Remember the number of a PagerDuty incident; it follows from the incident's own marks."""
@@ -212,6 +251,17 @@ class Links:
             self._store.set_value(PREFIX + name, value, ttl=ttl, local=False)
         except Exception as error:  # as above
             raise _unreachable(error) from error
+
+    def _delete(self, name: str) -> None:
+        try:
+            self._store.delete_value(PREFIX + name, local=False)
+        except Exception as error:  # as above
+            raise _unreachable(error) from error
+
+
+def _notes(found: Dict[str, str], key: str) -> Dict[str, str]:
+    key += NOTE
+    return {name[len(key):]: value for name, value in found.items() if name.startswith(key)}
 
 
 def _unreachable(error: Exception) -> DatastoreError:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional
+from dataclasses import dataclass, field, replace
+from typing import Any, Dict, List, Optional, Sequence
 
 import requests
 
 from .clock import Clock
 from .credentials import ApiKeySource, Secrets
+from .incidents import record_url
 from .links import Links, Store
 from .pagerduty.events import EventsClient
 from .pagerduty.rest import RestClient
@@ -37,8 +38,20 @@ class Pack:
         self.api_key = ApiKeySource(settings, store, self.clock).api_key
         self.token = TokenSource(settings, transport, store, self.clock,
                                  Secrets(settings, store, self.clock)).token
-        self.rest = RestClient(settings, transport, self.api_key)
-        self.stackflow = StackFlowClient(settings, transport, self.token)
+        self.rest = RestClient(settings, transport, self.api_key, self._before_note)
+        self.stackflow = StackFlowClient(settings, transport, self.token, self._before_note)
+
+    def urls(self, number: Optional[str], incident_id: Optional[str]) -> Dict[str, Optional[str]]:
+        """Where a person finds a record and a PagerDuty incident; null for one that is not known.
+        """
+        here, there = self.settings.stackflow.instance_url, self.settings.pagerduty.web_url
+        return {"stackflow_url": number and record_url(here, number),
+                "pagerduty_url": incident_id and "%s/incidents/%s" % (there, incident_id)}
+
+    def _before_note(self, incident_id: str, text: str) -> None:
+        """Nobody is asked about an echo while notes are not copied."""
+        if self.settings.sync_notes:
+            self.links.write_note(incident_id, text, self.clock.now())
 
 
 @dataclass
@@ -55,3 +68,11 @@ class Outcome:
     def as_result(self) -> Dict[str, Any]:
         """The result of a successful action."""
         return dict(vars(self))
+
+
+def combined(outcomes: Sequence[Outcome]) -> Outcome:
+    """One report for several records: the most that happened to any, and all reasons and warnings.
+    """
+    best = min(outcomes, key=lambda one: (DONE, ALREADY, SKIPPED).index(one.outcome))
+    return replace(best, reason="; ".join(dict.fromkeys(one.reason for one in outcomes)),
+                   warnings=[warning for one in outcomes for warning in one.warnings])

@@ -6,10 +6,11 @@ Only a saving: in doubt an event is applied, and the action decides through the 
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional, Tuple
+from datetime import timedelta
+from typing import Any, Dict, Mapping, Optional, Tuple
 
-from .incidents import (CLIENT, StackFlowIncident, number_of_url, pagerduty_id_of_mark, parse_time,
-                        reaches)
+from .incidents import (CLIENT, StackFlowIncident, note_digest, number_of_url,
+                        pagerduty_id_of_mark, parse_time, reaches)
 from .links import Link, Links
 from .merge import (ABSENT, ACKNOWLEDGED, CARRIED, DONE_STATES, NOBODY, OPEN, RESOLVED,
                     stackflow_state)
@@ -22,6 +23,8 @@ SLA_EVENT = "stackflow_sla_event"
 
 Verdict = Tuple[bool, str]
 APPLY: Verdict = (True, "")
+ECHO = timedelta(minutes=10)
+"""How far an event may be from our own write of the same words; clocks differ, and calls wait."""
 SYNC_EVENTS = ("incident.triggered", "incident.acknowledged", "incident.resolved",
                "incident.reopened", "incident.service_updated")
 
@@ -48,7 +51,7 @@ def _pagerduty(payload: Dict[str, Any], incident: Dict[str, Any], settings: Sett
     kind, incident_id = payload["event_type"], incident.get("id")
     if not isinstance(incident_id, str) or not incident_id:
         return APPLY
-    numbers = links.numbers(incident_id)
+    numbers, written = links.numbers_with_notes(incident_id)
     client = payload.get("client") or {}
     ours = (number_of_url(client.get("url"), settings.stackflow.host)
             if client.get("name") == CLIENT else None)
@@ -60,8 +63,10 @@ def _pagerduty(payload: Dict[str, Any], incident: Dict[str, Any], settings: Sett
         return False, "an alert that this pack triggered for %s" % ours
     if not settings.bidirectional_sync and kind in SYNC_EVENTS:
         return False, "bidirectional_sync is off"
-    if kind == "incident.annotated" and not settings.sync_notes:
-        return False, "sync_notes is off"
+    if kind == "incident.annotated":
+        verdict = _note(payload, settings, written)
+        if not verdict[0]:
+            return verdict
     service = incident.get("service_id")
     if not numbers and service and entry_of_service(settings, service) is None:
         return False, "service %s is not in service_mapping" % service
@@ -75,10 +80,10 @@ def _stackflow(payload: Dict[str, Any], incident: Dict[str, Any], settings: Sett
     kind, record = payload["event_type"], StackFlowIncident.from_record(incident)
     if not record.number:
         return APPLY
-    link = links.read(record.number)[0]
+    link, _, written = links.read_with_notes(record.number)
     payload["pagerduty_incident_id"] = link.pagerduty_id if link else None
     if kind == "incident.comment_added":
-        return APPLY if settings.sync_notes else (False, "sync_notes is off")
+        return _note(payload, settings, written)
     if link is None or not link.joined:
         return _unpaired(kind, record, settings, start)
     if (kind == "incident.state_changed" and record.state not in DONE_STATES and
@@ -140,6 +145,22 @@ def _is_echo(kind: str, record: StackFlowIncident, link: Link, settings: Setting
     return bool(shown) and shown == link.writing or (
         agreed and applied is not None and record.updated_at == applied and
         link.pagerduty != ABSENT)
+
+
+def _note(payload: Dict[str, Any], settings: Settings, written: Mapping[str, str]) -> Verdict:
+    """``written``: digests of the pack's own notes on the incident, and when it wrote them. A
+    person who uses the same words at another time is no echo.
+    """
+    note = payload.get("note") or {}
+    text = note.get("text") or note.get("content")
+    if not settings.sync_notes:
+        return False, "sync_notes is off"
+    if not text and not note.get("id"):
+        return False, "the event holds no note"
+    wrote, at = parse_time(written.get(note_digest(text or ""))), parse_time(payload["occurred_at"])
+    if wrote and (at is None or abs(at - wrote) < ECHO):
+        return False, "a note that this pack wrote"
+    return APPLY
 
 
 def _sla(payload: Dict[str, Any], settings: Settings) -> Verdict:

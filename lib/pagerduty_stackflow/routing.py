@@ -33,6 +33,18 @@ def entries_of_group(settings: Settings, group: Optional[str]) -> List[ServiceMa
     return [entry for entry in settings.service_mapping if same_name(entry.assignment_group, group)]
 
 
+def entries_for(settings: Settings, group: Optional[str]) -> List[ServiceMapping]:
+    """Like :func:`entries_of_group`, and all entries without a group; RoutingError for a group that
+    has none.
+    """
+    if not group:
+        return list(settings.service_mapping)
+    entries = entries_of_group(settings, group)
+    if not entries:
+        raise unmapped_group(settings, group)
+    return entries
+
+
 def nearest_groups(group: Optional[str], known: Iterable[str]) -> List[str]:
     """Up to three of the known names that look like this one, the likest first."""
     by_key = {name.casefold(): name for name in known}

@@ -34,7 +34,10 @@ def perform(action: Any, use_case: Callable[..., Any],
         return False, {"error": _defect(error)}
     if isinstance(result, Report) and not result.ok:
         return False, dict(result.as_result(), error=result.error.as_result())
-    return True, result.as_result() if isinstance(result, (Outcome, Report)) else result
+    if isinstance(result, Outcome):
+        links = pack.urls(result.stackflow_id, result.pagerduty_incident_id)
+        return True, dict(result.as_result(), **links)
+    return True, result.as_result() if isinstance(result, Report) else result
 
 
 def _defect(error: Exception) -> Dict[str, Any]:

@@ -76,6 +76,12 @@ class PagerDutySettings:
     events_url: str
     api_url: str
 
+    @property
+    def web_url(self) -> str:
+        """Where people see the account (support.pagerduty.com, Log In to PagerDuty)."""
+        region = "eu." if self.region == "eu" else ""
+        return "https://%s.%spagerduty.com" % (self.subdomain, region)
+
 
 @dataclass(frozen=True)
 class StackFlowAuth:

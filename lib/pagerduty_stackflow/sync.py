@@ -11,7 +11,7 @@ from .errors import BadInputError, ConflictError, NotFoundError, PackError
 from .incidents import (StackFlowIncident, format_time, is_stackflow_number, pagerduty_id_of_mark,
                         parse_time)
 from .links import Link
-from .pack import ALREADY, DONE, SKIPPED, Outcome, Pack
+from .pack import ALREADY, DONE, SKIPPED, Outcome, Pack, combined
 from .pairs import Pair, find_incident, keeps_team, numbers_of, place, read_pair, situation
 from .routing import entry_of_service, unmapped_group
 from .stackflow.records import canonical_record
@@ -313,10 +313,7 @@ def settle_all(pack: Pack, numbers: List[str], incident_id: str, words: Words,
             failures.append(error)
     if failures:
         raise failures[0]
-    best = min(outcomes, key=lambda one: (DONE, ALREADY, SKIPPED).index(one.outcome))
-    best.reason = "; ".join(dict.fromkeys(one.reason for one in outcomes))
-    best.warnings = [warning for one in outcomes for warning in one.warnings]
-    return best
+    return combined(outcomes)
 
 
 def _settle_about(pack: Pack, number: str, incident_id: str, words: Words,

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional
+from typing import Any, Dict, List, Optional
 
-from .errors import NotFoundError
-from .incidents import PagerDutyIncident, format_time, is_stackflow_number
+from .errors import BadInputError, NotFoundError
+from .incidents import (PagerDutyIncident, StackFlowIncident, format_time, is_stackflow_number,
+                        reaches)
+from .merge import DONE_STATES
 from .pack import Pack
 from .pairs import find_incident, find_record, linked_incident, numbers_of
+from .routing import entries_for, entries_of_group
+from .settings import ServiceMapping
+
+OPEN = "open"
+STATUSES = {OPEN: ("triggered", "acknowledged"), "triggered": ("triggered",),
+            "acknowledged": ("acknowledged",), "resolved": ("resolved",)}
+ROW = ("stackflow_id", "pagerduty_incident_id", "title", "state", "status", "priority",
+       "assignment_group", "assigned_to", "service_name", "created_at")
+LIMIT = 25
+"""Rows that a list shows at most."""
 
 
 def get_incident(pack: Pack, incident_id: str) -> Dict[str, Any]:
     """Both sides as they are, and the link; NotFoundError where neither side has the incident.
 
     ``stackflow`` and ``pagerduty`` are the two incidents, or null; ``link`` is what the pack
-    remembers of the pair.
+    remembers of the pair; the URLs lead to where people see both.
     """
     incident: Optional[PagerDutyIncident] = None
     if is_stackflow_number(incident_id):
@@ -30,13 +42,74 @@ def get_incident(pack: Pack, incident_id: str) -> Dict[str, Any]:
     if record is None and incident is None:
         raise NotFoundError("neither StackFlow nor PagerDuty knows %s" % incident_id,
                             "check the id")
-    return {"stackflow_id": number, "pagerduty_incident_id": incident.id if incident else None,
-            "dedup_key": link.dedup_key if link else None,
-            "stackflow": dict(record.fields) if record else None,
-            "pagerduty": _shown(incident) if incident else None,
-            "link": {name: value for name, value in vars(link).items() if value} if link else None}
+    known = {"stackflow_id": number, "pagerduty_incident_id": incident.id if incident else None,
+             "dedup_key": link.dedup_key if link else None,
+             "stackflow": dict(record.fields) if record else None,
+             "pagerduty": _shown(incident) if incident else None,
+             "link": {name: value for name, value in vars(link).items() if value} if link else None}
+    return dict(known, **pack.urls(number, incident.id if incident else None))
 
 
 def _shown(incident: PagerDutyIncident) -> Dict[str, Any]:
     return {name: format_time(value) if hasattr(value, "tzinfo") else value
             for name, value in vars(incident).items()}
+
+
+def list_incidents(pack: Pack, status: Optional[str] = None,
+                   assignment_group: Optional[str] = None) -> Dict[str, Any]:
+    """Incidents of the mapped services, or of those of one group, each side beside the other:
+    `{incidents: [...], more}`.
+
+    ``status`` is PagerDuty's (triggered, acknowledged, resolved) or "open", the default. The newest
+    come first. With "open", StackFlow records that reach the threshold and have no open incident
+    follow; of each group the 200 that changed last are looked at. ``more``: there are others beyond
+    the 25 that are shown.
+    """
+    if status and status not in STATUSES:
+        raise BadInputError("status is %r" % status, "give one of " + ", ".join(STATUSES))
+    entries = entries_for(pack.settings, assignment_group)
+    groups = sorted({entry.assignment_group for entry in entries})
+    incidents = pack.rest.newest(sorted({entry.service_id for entry in entries}),
+                                 STATUSES[status or OPEN], LIMIT + 1)
+    records = {record.number: record for group in groups
+               for record in pack.stackflow.newest(group)}
+    rows = _with_records(pack, incidents, records, entries)
+    if (status or OPEN) == OPEN:
+        shown = {row["stackflow_id"] for row in rows}
+        rows += [_row(pack, record, None) for record in records.values()
+                 if record.number not in shown and record.state not in DONE_STATES and
+                 reaches(record.priority, pack.settings.priority_threshold)]
+    return {"incidents": rows[:LIMIT], "more": len(rows) > LIMIT}
+
+
+def _with_records(pack: Pack, incidents: List[PagerDutyIncident],
+                  records: Dict[str, StackFlowIncident],
+                  entries: List[ServiceMapping]) -> List[Dict[str, Any]]:
+    """A row for each incident; none for one whose record is of a group with other entries, on the
+    same service.
+    """
+    rows = []
+    for incident in incidents:
+        number = next(iter(numbers_of(pack, incident.id)), None)
+        record = (records.get(number) or find_record(pack, number)) if number else None
+        of_group = entries_of_group(pack.settings, record.assignment_group) if record else []
+        if not of_group or any(entry in entries for entry in of_group):
+            rows.append(_row(pack, record, incident))
+    return rows
+
+
+def _row(pack: Pack, record: Optional[StackFlowIncident],
+         incident: Optional[PagerDutyIncident]) -> Dict[str, Any]:
+    row: Dict[str, Any] = dict.fromkeys(ROW)
+    created = None
+    if incident is not None:
+        created = incident.created_at
+        row.update(pagerduty_incident_id=incident.id, title=incident.title, status=incident.status,
+                   service_name=incident.service_name)
+    if record is not None:
+        created = created or record.created_at
+        row.update(stackflow_id=record.number, title=record.short_description, state=record.state,
+                   priority=record.priority, assignment_group=record.assignment_group,
+                   assigned_to=record.assigned_to)
+    row["created_at"] = format_time(created) if created else None
+    return dict(row, **pack.urls(row["stackflow_id"], row["pagerduty_incident_id"]))

@@ -263,7 +263,7 @@ def patch_state(pack: Pack, pair: Pair, state: str, done: Done) -> None:
     if state == merge.SET_RESOLVED:
         for name, source in pack.settings.stackflow.resolve_fields.items():
             text, warnings = render(source, "", "stackflow.resolve_fields." + name,
-                                    _values(pack, pair))
+                                    template_values(pack, pair))
             done.warnings += warnings
             if text:  # nothing is better than half a template
                 fields[name] = text
@@ -319,7 +319,7 @@ def _new_record(pack: Pack, pair: Pair, done: Done) -> Dict[str, Any]:
     shipped = "%s\n\nPagerDuty service: %s\nUrgency: %s" % (incident.title, incident.service_name,
                                                             incident.urgency)
     text, warnings = render(settings.templates.description, shipped, "templates.description",
-                            _values(pack, pair))
+                            template_values(pack, pair))
     done.warnings += warnings
     fields = {
         "short_description": incident.title or "PagerDuty incident %s" % incident.id,
@@ -333,8 +333,8 @@ def _new_record(pack: Pack, pair: Pair, done: Done) -> Dict[str, Any]:
     return fields
 
 
-def _values(pack: Pack, pair: Pair) -> Dict[str, Any]:
-    """The variables of a template."""
+def template_values(pack: Pack, pair: Pair) -> Dict[str, Any]:
+    """The variables of every template: `incident`, `pagerduty` and `mapping`."""
     service = pair.incident.service_id if pair.incident else pair.link.service_id
     entry = entry_of_service(pack.settings, service)
     shown = {name: value for name, value in vars(pair.incident).items()

@@ -38,6 +38,7 @@ ACTIONS = {
     "resolve_incident": {"by": "jane@example.com", "resolution": "disk replaced"},
     "create_stackflow_incident": {},
     "set_stackflow_state": {"state": "resolved", "note": "disk replaced", "by": "jane"},
+    "add_note": {"text": "disk replaced", "author": "jane"},
     "reroute_incident": {"assignment_group": GROUP}, "update_stackflow_incident": {
         "fields": {"priority": "P2"}}, "get_incident": {}}
 """Actions about one incident, and what they are given beside its id."""
@@ -45,6 +46,9 @@ OTHERS = {
     "check_connection": [{}],
     "explain_routing": [{"assignment_group": GROUP}, {"assignment_group": "Nobody"}],
     "list_oncall": [{}, {"assignment_group": GROUP}],
+    "list_incidents": [{}, {"status": "resolved"}],
+    "send_event": [{"event_action": "trigger", "service": "Production API", "summary": "Hot"},
+                   {"event_action": "resolve", "service": "nothing", "dedup_key": "mine"}],
     "send_test_event": [{"service": "Production API"}, {"service": "nothing"}],
     "manage_webhooks": [{"operation": "list"}, {"operation": "create"}, {"operation": "ping"},
                         {"operation": "enable"}, {"operation": "delete"}]}

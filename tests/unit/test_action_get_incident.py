@@ -5,7 +5,8 @@ from __future__ import annotations
 from action_site import HTML, REST_KEY, TOKEN, UNKNOWN_ID, UNKNOWN_NUMBER, ActionTestCase
 from get_incident import GetIncidentAction
 
-SHOWN = {"stackflow_id", "pagerduty_incident_id", "dedup_key", "stackflow", "pagerduty", "link"}
+SHOWN = {"stackflow_id", "pagerduty_incident_id", "dedup_key", "stackflow", "pagerduty", "link",
+         "stackflow_url", "pagerduty_url"}
 
 
 class GetIncidentTestCase(ActionTestCase):
@@ -28,6 +29,9 @@ class GetIncidentTestCase(ActionTestCase):
         self.assertEqual(result["pagerduty_incident_id"], self.incident(number).id)
         self.assertEqual(result["dedup_key"], self.dedup_key(number))
         self.assertEqual(result["link"]["pagerduty"], "open")
+        self.assertTrue(result["stackflow_url"].endswith("/incidents/" + number))
+        self.assertTrue(result["pagerduty_url"].endswith(
+            ".pagerduty.com/incidents/" + self.incident(number).id))
 
     def test_both_sides_and_the_link_by_pagerduty_id(self):
         incident_id = self.born_in_pagerduty()
@@ -41,8 +45,8 @@ class GetIncidentTestCase(ActionTestCase):
     def test_a_record_without_an_incident(self):
         result = self.show(self.record("P4"))
         self.assertEqual(result["stackflow"]["priority"], "P4")
-        self.assertEqual((result["pagerduty"], result["link"], result["dedup_key"]),
-                         (None, None, None))
+        self.assertEqual((result["pagerduty"], result["link"], result["dedup_key"],
+                          result["pagerduty_url"]), (None, None, None, None))
 
     def test_an_incident_without_a_record(self):
         result = self.show(self.born_in_pagerduty(service=self.unmapped))

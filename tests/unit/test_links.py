@@ -7,7 +7,9 @@ from hypothesis import given, strategies as st
 
 from dev.simulators.base import VirtualClock
 from pagerduty_stackflow.errors import DatastoreError
-from pagerduty_stackflow.links import EXPIRY, PAGE, PREFIX, STATES, WAITING_EXPIRY, Link, Links
+from pagerduty_stackflow.incidents import note_digest
+from pagerduty_stackflow.links import (EXPIRY, FLAG_EXPIRY, PAGE, PREFIX, STATES, WAITING_EXPIRY,
+                                       WRITTEN_EXPIRY, Link, Links)
 from pagerduty_stackflow.merge import ACKNOWLEDGED, OPEN, RESOLVED
 from world import MemoryStore
 
@@ -167,12 +169,44 @@ def test_the_first_run_is_remembered(site):
     assert first == "2026-01-05T10:00:00.000000Z"
 
 
+@pytest.mark.parametrize("incident", ["INC1", "Q0ABCDEF"])
+def test_what_the_pack_wrote_on_an_incident_is_known_for_a_week(site, incident):
+    def written():
+        return (site.links.read_with_notes(incident)[2] if incident == "INC1" else
+                site.links.numbers_with_notes(incident)[1])
+
+    site.links.write(CLOSED)
+    site.links.join("Q0ABCDEF", "INC1")
+    pair = site.links.read("INC1"), site.links.numbers("Q0ABCDEF")
+    site.links.write_note(incident, "Taken\n by Jane ", site.clock.now())
+    site.links.write_note(incident + "0", "another", site.clock.now())
+    assert written() == {note_digest("Taken by Jane"): "2026-01-05T10:00:00.000000Z"}
+    assert (site.links.read("INC1"), site.links.numbers("Q0ABCDEF")) == pair
+    site.clock.advance(WRITTEN_EXPIRY + 1)
+    assert written() == {}
+
+
+def test_the_flags_of_a_note_are_those_of_runs_that_still_may_copy_it(site):
+    site.links.raise_flag("x", "2")
+    site.clock.advance(1)
+    site.links.raise_flag("x", "1")
+    assert site.links.note("x") == (False, ["1", "2"])
+    site.clock.advance(FLAG_EXPIRY - 0.5)
+    assert site.links.note("x") == (False, ["1"])
+    site.links.lower_flag("x", "1")
+    site.links.finish_note("x")
+    assert site.links.note("x") == (True, [])
+
+
 def calls():
     clock = VirtualClock()
     return [("read", "INC1"), ("write", OPENED), ("write", CLOSED), ("wait", "INC1"),
             ("stop_waiting", "INC1"), ("numbers", "Q0ABCDEF"), ("join", "Q0ABCDEF", "INC1"),
             ("merge_into", "Q0ABCDEF", "INC1"), ("start",), ("ensure_start", clock),
-            ("last_ping",), ("polled_by",)]
+            ("last_ping",), ("polled_by",), ("read_with_notes", "INC1"),
+            ("numbers_with_notes", "Q0ABCDEF"), ("write_note", "INC1", "words", clock.now()),
+            ("note", "x"), ("finish_note", "x"), ("raise_flag", "x", "run"),
+            ("lower_flag", "x", "run")]
 
 
 @pytest.mark.parametrize("name, given", [(call[0], call[1:]) for call in calls()])
@@ -193,7 +227,9 @@ def test_every_name_can_be_a_key_of_the_datastore(site):
     site.links.wait("INC1")
     site.links.merge_into("Q0ABCDEF", "INC1")
     site.links.ensure_start(site.clock)
-    assert len(site.store.values) == 5
+    site.links.write_note("INC1", "<words> {{ }}", site.clock.now())
+    site.links.raise_flag(note_digest("x"), "0123abcd")
+    assert len(site.store.values) == 7
     for name in site.store.values:
         assert name.startswith(PREFIX) and not set(name) - set(
             "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:-")

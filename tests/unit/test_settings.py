@@ -56,6 +56,7 @@ def test_defaults_are_those_of_the_interface():
 def test_the_region_gives_the_urls_and_an_explicit_one_wins(region, host):
     found = load(changed(("pagerduty.region", region))).pagerduty
     assert (found.events_url, found.api_url) == ("https://events." + host, "https://api." + host)
+    assert found.web_url == "https://acme." + host
     found = load(changed(("pagerduty.region", region),
                          ("pagerduty.api_url", "https://proxy.example/"))).pagerduty
     assert (found.events_url, found.api_url) == ("https://events." + host, "https://proxy.example")

@@ -12,7 +12,7 @@ import re
 from typing import Any, Dict, List, Mapping, Tuple
 
 from ..answers import PAGERDUTY
-from ..errors import CredentialsError
+from ..errors import BadInputError, CredentialsError
 from ..settings import Settings
 from ..transport import Transport
 
@@ -97,7 +97,9 @@ def cut(text: str, limit: int) -> Tuple[str, int]:
 
 
 def fit(event: Dict[str, Any]) -> List[str]:
-    """Bring an event under the documented limits, in place; says what was cut."""
+    """Bring an event under the documented limits, in place; says what was cut. Raises BadInputError
+    where what is over them is not the summary or a custom detail.
+    """
     warnings = []
     payload = event["payload"]
     summary, lost = cut(payload["summary"].strip() or "(no summary)", SUMMARY_LIMIT)
@@ -114,6 +116,9 @@ def fit(event: Dict[str, Any]) -> List[str]:
         details[name] = text = value if isinstance(value, str) else json.dumps(value)
         details[name], lost = cut(text, len(text) - (_size(event) - EVENT_LIMIT) - MARGIN)
         warnings.append("custom detail %r cut by %d characters" % (name, lost))
+    if _size(event) > EVENT_LIMIT:
+        raise BadInputError("the event has %d bytes, %d are allowed" % (_size(event), EVENT_LIMIT),
+                            "leave out links, or custom details")
     return warnings
 
 

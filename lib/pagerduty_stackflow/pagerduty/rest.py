@@ -6,12 +6,14 @@ https://developer.pagerduty.com/docs/rest-api-overview
 from __future__ import annotations
 
 import re
-from typing import (Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Type,
-                    TypeVar)
+from itertools import islice
+from typing import (Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence,
+                    Tuple, Type, TypeVar)
 
 from ..answers import PAGERDUTY
+from ..deliveries import as_object, text
 from ..errors import ApiError, CredentialsError
-from ..incidents import PagerDutyIncident
+from ..incidents import Note, PagerDutyIncident, plain
 from ..settings import Settings
 from ..transport import Answer, OutcomeUnknownError, Transport
 
@@ -20,6 +22,8 @@ PAGE = 100
 """Largest `limit` (REST API, Pagination)."""
 OFFSET_LIMIT = 10000
 """offset + limit beyond this is refused (REST API, Pagination)."""
+RESOLUTION_NOTE = "Resolution Note: "
+"""What PagerDuty puts before a resolution when it makes a note of it (seen in webhooks)."""
 RENEW = "generate a new key in PagerDuty and update it in Secrets Manager"
 
 Params = Sequence[Tuple[str, str]]
@@ -28,15 +32,16 @@ Inner = TypeVar("Inner", Dict[str, Any], List[Any])
 
 class RestClient:
     """Calls of the REST API. ``api_key(refused)`` gives the key; with ``refused`` it does not come
-    from a cache.
+    from a cache. ``before_note(incident_id, text)`` hears of every note before it is written.
     """
 
-    def __init__(self, settings: Settings, transport: Transport,
-                 api_key: Callable[[bool], str]) -> None:
+    def __init__(self, settings: Settings, transport: Transport, api_key: Callable[[bool], str],
+                 before_note: Optional[Callable[[str, str], None]] = None) -> None:
         self._base = settings.pagerduty.api_url
         self._from = settings.pagerduty.from_email
         self._transport = transport
         self._api_key = api_key
+        self._before_note = before_note
 
     def incident(self, incident_id: str) -> PagerDutyIncident:
         """The incident; NotFoundError where there is none."""
@@ -55,6 +60,15 @@ class RestClient:
         found = self.pages("/incidents", "incidents",
                            (("incident_key", dedup_key), ("date_range", "all")))
         return [PagerDutyIncident.from_rest(incident) for incident in found]
+
+    def newest(self, service_ids: Iterable[str], statuses: Iterable[str],
+               count: int) -> List[PagerDutyIncident]:
+        """So many incidents of these services in these statuses, the newest first."""
+        params = [("service_ids[]", one) for one in service_ids]
+        params += [("statuses[]", one) for one in statuses]
+        params += [("date_range", "all"), ("sort_by", "created_at:desc")]
+        rows = islice(self.pages("/incidents", "incidents", params), count)
+        return [PagerDutyIncident.from_rest(row) for row in rows]
 
     def alerts(self, incident_id: str) -> Dict[str, Optional[str]]:
         """The dedup keys of an incident's alerts, each with the service whose integration opened it,
@@ -82,7 +96,10 @@ class RestClient:
         """Write a status as ``by`` (an e-mail; `from_email` otherwise). Read the status first: on a
         resolved incident this reopens it (REST API changelog, 2025-09-18).
         """
-        fields = {"status": status, "resolution": resolution} if resolution else {"status": status}
+        fields = {"status": status}
+        if resolution:
+            self._announce(incident_id, RESOLUTION_NOTE + resolution)
+            fields["resolution"] = resolution
         self.update(incident_id, fields, by)
 
     def update(self, incident_id: str, fields: Mapping[str, Any], by: Optional[str] = None) -> None:
@@ -90,19 +107,34 @@ class RestClient:
         incident = dict(fields, type="incident_reference")
         self.call("PUT", "/incidents/" + incident_id, {"incident": incident}, by)
 
-    def add_note(self, incident_id: str, text: str, by: Optional[str] = None) -> None:
-        """Write a note on an incident, once: it is looked up before it is written a second time."""
-        path = "/incidents/%s/notes" % incident_id
-        for last in (False, True):
+    def notes(self, incident_id: str) -> List[Note]:
+        """The notes of an incident, the oldest first."""
+        rows = _inner(self.call("GET", "/incidents/%s/notes" % incident_id), "notes", list)
+        rows = [row for row in rows if isinstance(row, dict)]
+        return [_note(row) for row in sorted(rows, key=lambda row: str(row.get("created_at")))]
+
+    def add_note(self, incident_id: str, text: str, by: Optional[str] = None) -> Optional[str]:
+        """Write a note on an incident, once: it is looked up before it is written a second time.
+        Returns its id.
+        """
+        self._announce(incident_id, text)
+        tries = 0
+        while True:
+            tries += 1
             try:
-                self.call("POST", path, {"note": {"content": text}}, by)
-                return
+                body = self.call("POST", "/incidents/%s/notes" % incident_id,
+                                 {"note": {"content": text}}, by)
+                return _note(as_object(body.get("note"))).id
             except OutcomeUnknownError:
-                notes = _inner(self.call("GET", path), "notes", list)
-                if any(_same_words(note, text) for note in notes):
-                    return
-                if last:
+                for note in self.notes(incident_id):
+                    if plain(note.text) == plain(text):
+                        return note.id
+                if tries == 2:
                     raise
+
+    def _announce(self, incident_id: str, text: str) -> None:
+        if self._before_note is not None:
+            self._before_note(incident_id, text)
 
     def pages(self, path: str, name: str, params: Params) -> Iterator[Mapping[str, Any]]:
         """All rows of a list; stops where `more` says so or at the offset limit."""
@@ -164,9 +196,9 @@ def _service_of(integration: Any) -> Optional[str]:
     return found.group(1) if found else None
 
 
-def _same_words(note: Any, text: str) -> bool:
-    """White space may be changed on the way."""
-    return isinstance(note, dict) and str(note.get("content")).split() == text.split()
+def _note(row: Mapping[str, Any]) -> Note:
+    return Note(text(row.get("id")), text(row.get("content")) or "",
+                text(as_object(row.get("user")).get("summary")))
 
 
 def _inner(body: Mapping[str, Any], name: str, kind: Type[Inner]) -> Inner:

@@ -5,15 +5,17 @@ What the vendor's pages do not print is configurable or taken as it comes.
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from ..answers import STACKFLOW
+from ..deliveries import as_object
 from ..errors import ApiError, CredentialsError, NotFoundError
-from ..incidents import StackFlowIncident, pagerduty_id_of_mark
+from ..incidents import Note, StackFlowIncident, pagerduty_id_of_mark, plain
 from ..settings import Settings
 from ..transport import Answer, OutcomeUnknownError, Transport
 from .auth import forbidden_hint
-from .records import api_state, canonical_record
+from .records import api_state, canonical_record, note_fields
 
 PAGE = 200
 """Largest `limit` (api/incidents.html, List query parameters)."""
@@ -25,14 +27,15 @@ Params = Sequence[Tuple[str, str]]
 
 class StackFlowClient:
     """Calls of the incident API. ``token(refused)`` gives the bearer token; with ``refused`` not
-    from a cache.
+    from a cache. ``before_note(number, text)`` hears of every note before it is written.
     """
 
-    def __init__(self, settings: Settings, transport: Transport,
-                 token: Callable[[bool], str]) -> None:
+    def __init__(self, settings: Settings, transport: Transport, token: Callable[[bool], str],
+                 before_note: Optional[Callable[[str, str], None]] = None) -> None:
         self._settings = settings.stackflow
         self._transport = transport
         self._token = token
+        self._before_note = before_note
 
     def incident(self, number: str) -> StackFlowIncident:
         """The record; NotFoundError where there is none."""
@@ -59,6 +62,12 @@ class StackFlowClient:
                 found[record.number] = record
         return [found[number] for number in sorted(found, key=lambda one: (len(one), one))]
 
+    def newest(self, group: str) -> List[StackFlowIncident]:
+        """The records of an assignment group that changed last: one page of them."""
+        rows = islice(self.pages("/incidents", (("assignment_group", group), ("order", "desc"),
+                                                ("sort", "updated_at"))), PAGE)
+        return [record for record in map(self._record, rows) if record is not None]
+
     def create(self, fields: Mapping[str, Any]) -> StackFlowIncident:
         """Create a record. Not repeatable: after OutcomeUnknownError look for the mark first."""
         record = self._record(self.call("POST", "/incidents", dict(fields)))
@@ -75,17 +84,30 @@ class StackFlowClient:
         record = self._record(self.call("PATCH", "/incidents/" + number, data))
         return record if record is not None and record.is_complete else self.incident(number)
 
-    def add_note(self, number: str, text: str) -> None:
-        """Add a work note, once: it is looked up before it is written a second time."""
+    def notes(self, number: str) -> List[Note]:
+        """The work notes of a record, the oldest first where StackFlow shows times."""
+        rows = sorted(self.pages("/incidents/%s/notes" % number),
+                      key=lambda row: str(row.get("created_at") or ""))
+        return [_note(row) for row in rows]
+
+    def add_note(self, number: str, text: str) -> Optional[str]:
+        """Add a work note, once: it is looked up before it is written a second time. Returns its
+        id, where StackFlow shows one.
+        """
+        if self._before_note is not None:
+            self._before_note(number, text)
         path = "/incidents/%s/notes" % number
-        for last in (False, True):
+        tries = 0
+        while True:
+            tries += 1
             try:
-                self.call("POST", path, {"note": text})
-                return
+                body = self.call("POST", path, {"note": text})
+                return _note(as_object(as_object(body).get("data", body))).id
             except OutcomeUnknownError:
-                if any(_has_words(note, text) for note in self.pages(path)):
-                    return
-                if last:
+                for row in self.pages(path):
+                    if _has_words(row, text):
+                        return _note(row).id
+                if tries == 2:
                     raise
 
     def pages(self, path: str, params: Params = ()) -> Iterator[Mapping[str, Any]]:
@@ -154,9 +176,14 @@ class StackFlowClient:
                                        params=params, data=data, repeatable=method == "GET")
 
 
+def _note(row: Mapping[str, Any]) -> Note:
+    fields = note_fields(row)
+    return Note(fields["id"], fields["text"] or "", fields["author"])
+
+
 def _has_words(note: Mapping[str, Any], text: str) -> bool:
-    """Whether a note has this text, in whatever field; white space may be changed on the way."""
-    return any(isinstance(value, str) and value.split() == text.split() for value in note.values())
+    """Whether a note has this text, in whatever field."""
+    return any(isinstance(value, str) and plain(value) == plain(text) for value in note.values())
 
 
 def _no_answer(what: str) -> ApiError:

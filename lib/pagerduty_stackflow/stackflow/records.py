@@ -55,6 +55,15 @@ def canonical_record(record: Mapping[str, Any], spellings: Mapping[str, str]) ->
     return fields
 
 
+def note_fields(note: Mapping[str, Any]) -> Dict[str, Optional[str]]:
+    """`id`, `text` and `author` of a note, in any form that the vendor's pages suggest; none of them
+    shows one.
+    """
+    words = (text(note.get(name)) for name in ("text", "body", "content", "note"))
+    return {"id": text(note.get("id")), "text": next(filter(None, words), None),
+            "author": _plain(note.get("author"), REFERENCES["opened_by"])}
+
+
 def _plain(value: Any, inner: Tuple[str, ...]) -> Optional[str]:
     """A text, or the first of ``inner`` where an object stands in its place."""
     if isinstance(value, dict):

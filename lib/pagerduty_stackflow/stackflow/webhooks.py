@@ -12,7 +12,7 @@ from ..deliveries import (as_object, as_object_or_none, check_shared_secret, che
                           digest_id, load_object, text, time_text)
 from ..merge import DONE_STATES
 from ..settings import StackFlowSettings
-from .records import canonical_record
+from .records import canonical_record, note_fields
 
 EVENT = "stackflow_event"
 SLA_EVENT = "stackflow_sla_event"
@@ -185,10 +185,4 @@ def _note(value: Any) -> Optional[Dict[str, Any]]:
     if text(value):
         value = {"text": value}
     note = as_object_or_none(value)
-    if note is None:
-        return None
-    author = note.get("author")
-    if isinstance(author, dict):
-        author = _first([author], "email", "id", "name")
-    return {"id": text(note.get("id")), "text": _first([note], "text", "body", "content"),
-            "author": text(author)}
+    return None if note is None else note_fields(note)
