@@ -22,7 +22,7 @@ from dev.simulators.base import VirtualClock, run
 from dev.simulators.in_process import InProcess
 from dev.simulators.pagerduty import PagerDuty
 from dev.simulators.stackflow import StackFlow
-from pagerduty_stackflow import prefilter, settings, sync
+from pagerduty_stackflow import levels, prefilter, settings, sla, sync
 from pagerduty_stackflow.links import Links
 from pagerduty_stackflow.pack import Outcome, Pack
 from pagerduty_stackflow.pagerduty import webhooks as pagerduty_webhooks
@@ -36,7 +36,7 @@ SF_HOST = "https://acme.stackflow.example"
 LISTENER = "https://st2.example"
 KeyValue = namedtuple("KeyValue", "name value")
 Run = namedtuple("Run", "rule action parameters payload")
-MODULES = (sync,)
+MODULES = (sync, levels, sla)
 """Where the use cases are; each has the name of its action."""
 
 

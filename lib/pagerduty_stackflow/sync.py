@@ -37,12 +37,12 @@ def trigger_incident(pack: Pack, incident_id: str, incident: Optional[Mapping[st
     ``incident`` is the record as an event carried it; it is read where absent. ``force``: a person
     asked, so threshold and first run do not count.
     """
-    number = _stackflow_number(pack, incident_id)
+    number = stackflow_number(pack, incident_id)
     hint = _hint(pack, number, incident)
     pair = (_taken_at_its_word(pack, hint, pack.links.read(number)[0]) or
             read_pair(pack, number, hint=hint))
     if pair.record is None:
-        raise _no_record(number)
+        raise no_record(number)
     if not pair.link.joined and not force and before_start(pack, pair.record):
         return _nothing("created before the pack was installed; force overrides that", None, number)
     return settle(pack, pair, Words(), may_trigger=True, force=force)
@@ -109,7 +109,7 @@ def _towards_pagerduty(pack: Pack, incident_id: str, incident: Optional[Mapping[
     if not is_stackflow_number(incident_id) and not numbers_of(pack, incident_id):
         return _ask(pack, Pair(Link("", rest_only=True), None, pack.rest.incident(incident_id)),
                     words, state)
-    number = _stackflow_number(pack, incident_id)
+    number = stackflow_number(pack, incident_id)
     hint = _hint(pack, number, incident)
     link = pack.links.read(number)[0]
     if incident is None and link is not None and not words.resolution:
@@ -122,7 +122,7 @@ def _towards_pagerduty(pack: Pack, incident_id: str, incident: Optional[Mapping[
         pack.links.wait(number)  # whoever is opening the pair just now will look again
     pair = read_pair(pack, number, hint=hint)
     if pair.record is None and pair.incident is None:
-        raise _no_record(number)
+        raise no_record(number)
     return _ask(pack, pair, words, state) if incident is None else settle(pack, pair, words)
 
 
@@ -328,7 +328,8 @@ def _read_again(pack: Pack, pair: Pair) -> Pair:
     return Pair(pair.link, None, find_incident(pack, pair.incident.id))
 
 
-def _stackflow_number(pack: Pack, incident_id: str) -> str:
+def stackflow_number(pack: Pack, incident_id: str) -> str:
+    """The number itself, or that of a PagerDuty incident; NotFoundError where it has none."""
     if is_stackflow_number(incident_id):
         return incident_id
     numbers = numbers_of(pack, incident_id)
@@ -343,7 +344,7 @@ def _write_state(pack: Pack, number: str, state: str, note: Optional[str]) -> Ou
         return _nothing("bidirectional_sync is off", None, number)
     pair = read_pair(pack, number)
     if pair.record is None:
-        raise _no_record(number)
+        raise no_record(number)
     if pair.record.state == state:
         return _report(pair, ALREADY, "%s in StackFlow already" % state, Done())
     if pair.record.state in merge.FINAL_STATES:
@@ -360,7 +361,8 @@ def before_start(pack: Pack, record: StackFlowIncident) -> bool:
     return bool(start and record.created_at and record.created_at < start)
 
 
-def _no_record(number: str) -> PackError:
+def no_record(number: str) -> PackError:
+    """The error for a number that StackFlow does not know."""
     return NotFoundError("StackFlow does not know %s" % number, "check the number")
 
 

@@ -78,24 +78,39 @@ class RestClient:
         """Write a status as ``by`` (an e-mail; `from_email` otherwise). Read the status first: on a
         resolved incident this reopens it (REST API changelog, 2025-09-18).
         """
-        incident: Dict[str, Any] = {"type": "incident_reference", "status": status}
+        incident: Dict[str, Any] = {"status": status}
         if resolution:
             incident["resolution"] = resolution
+        self.change(incident_id, incident, by)
+
+    def change(self, incident_id: str, fields: Mapping[str, Any], by: Optional[str] = None) -> None:
+        """Write fields of an incident (REST API, Update an Incident). Not repeatable: after
+        OutcomeUnknownError read it first.
+        """
+        incident = dict(fields, type="incident_reference")
         self.call("PUT", "/incidents/" + incident_id, {"incident": incident}, by)
 
-    def add_note(self, incident_id: str, text: str, by: Optional[str] = None) -> None:
-        """Write a note on an incident, once: it is looked up before it is written a second time."""
+    def add_note(self, incident_id: str, text: str, by: Optional[str] = None,
+                 look_first: bool = False) -> None:
+        """Write a note on an incident, once: it is looked up before it is written a second time, or
+        before the first with ``look_first``, for a step that may be repeated.
+        """
         path = "/incidents/%s/notes" % incident_id
+        if look_first and self._has_note(path, text):
+            return
         for last in (False, True):
             try:
                 self.call("POST", path, {"note": {"content": text}}, by)
                 return
             except OutcomeUnknownError:
-                notes = _inner(self.call("GET", path), "notes", list)
-                if any(_same_words(note, text) for note in notes):
+                if self._has_note(path, text):
                     return
                 if last:
                     raise
+
+    def _has_note(self, path: str, text: str) -> bool:
+        notes = _inner(self.call("GET", path), "notes", list)
+        return any(_same_words(note, text) for note in notes)
 
     def pages(self, path: str, name: str, params: Params) -> Iterator[Mapping[str, Any]]:
         """All rows of a list; stops where `more` says so or at the offset limit."""

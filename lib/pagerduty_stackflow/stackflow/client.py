@@ -75,18 +75,25 @@ class StackFlowClient:
         record = self._record(self.call("PATCH", "/incidents/" + number, data))
         return record if record is not None and record.is_complete else self.incident(number)
 
-    def add_note(self, number: str, text: str) -> None:
-        """Add a work note, once: it is looked up before it is written a second time."""
+    def add_note(self, number: str, text: str, look_first: bool = False) -> None:
+        """Add a work note, once: it is looked up before it is written a second time, or before the
+        first with ``look_first``, for a step that may be repeated.
+        """
         path = "/incidents/%s/notes" % number
+        if look_first and self._has_note(path, text):
+            return
         for last in (False, True):
             try:
                 self.call("POST", path, {"note": text})
                 return
             except OutcomeUnknownError:
-                if any(_has_words(note, text) for note in self.pages(path)):
+                if self._has_note(path, text):
                     return
                 if last:
                     raise
+
+    def _has_note(self, path: str, text: str) -> bool:
+        return any(_has_words(note, text) for note in self.pages(path))
 
     def pages(self, path: str, params: Params = ()) -> Iterator[Mapping[str, Any]]:
         """All rows of a list. The vendor prints no envelope but `data`: a page that is not full is
