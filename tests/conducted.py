@@ -13,7 +13,7 @@ from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any, Callable, Dict, List, Set, Tuple
 
-from world import ACTIONS, ROOT, use_case
+from world import ACTIONS, ROOT, Crash, use_case
 
 from dev.local_stackstorm import workflows
 from pagerduty_stackflow.running import perform
@@ -31,13 +31,14 @@ class Workflow:
     """One run of a workflow action: what is behind each task runs when its time has come.
 
     ``status`` is empty until it has ended; then ``output`` is there. ``results`` are those of its
-    tasks, in order.
+    tasks, in order; ``performs``: one is at work right now.
     """
 
     def __init__(self, world: Any, action: str, name: str = "run", **inputs: Any) -> None:
         self.world, self.inputs = world, inputs
         self.status, self.output = "", {}  # type: str, Dict[str, Any]
         self.results: List[Tuple[str, Any]] = []
+        self.performs = False
         self.before: Callable[[str], None] = lambda task: None
         self._waiting: List[Any] = []
         self._run = SimpleNamespace(id=name)
@@ -84,8 +85,14 @@ class Workflow:
         self.before(task["task_id"])
         action = SimpleNamespace(config=world.config, action_service=world.store,
                                  logger=logging.getLogger(__name__))
-        fine, result = perform(action, lambda _, **asked: use_case(name)(world.pack(), **asked),
-                               **given)
+        self.performs = True
+        try:
+            fine, result = perform(action, lambda _, **asked: use_case(name)(world.pack(), **asked),
+                                   **given)
+        except Crash:
+            fine, result = False, None
+        finally:
+            self.performs = False
         result = json.loads(json.dumps(result))
         self.results.append((task["task_id"], result))
         self._engine.ended(SimpleNamespace(

@@ -7,12 +7,15 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any, Dict, List
 
+import yaml
 from conducted import Workflow
-from world import Run, World
+from world import ROOT, Run, World
 
 RESPONSE, RESOLUTION = "P1-Response-SLA", "P1-Resolution-SLA"
 GROUP = "Platform Engineering"
 KEY = "stackflow:acme.stackflow.example:"
+ATTRIBUTES = yaml.safe_load((ROOT / "policies" / "escalate_sla_breach.yaml").read_text())[
+    "parameters"]["attributes"]
 MINUTES = 5
 """Time to answer, the default of `escalation.acknowledge_timeout_minutes`."""
 
@@ -23,6 +26,7 @@ class SlaWorld(World):
     def __init__(self, **config: Any) -> None:
         self.workflows: List[Workflow] = []
         self.cancels = True
+        self._receiving = 0
         super().__init__(**config)
 
     def _set_up_accounts(self) -> None:
@@ -40,11 +44,24 @@ class SlaWorld(World):
     def run_one(self, one: Run) -> Any:
         if one.action != "escalate_sla_breach":
             return super().run_one(one)
-        same = [run for run in self.workflows if not run.status and run.inputs == one.parameters]
+        same = [run for run in self.workflows if not run.status and
+                all(run.inputs[name] == one.parameters[name] for name in ATTRIBUTES)]
         if not (same and self.cancels):
             name = "execution-%d" % len(self.workflows)
             self.workflows.append(Workflow(self, one.action, name, **one.parameters))
         return None
+
+    def _receive(self, url: str, headers: Dict[str, str], body: bytes) -> int:
+        self._receiving += 1
+        try:
+            return super()._receive(url, headers, body)
+        finally:
+            self._receiving -= 1
+
+    @property
+    def in_task(self) -> bool:
+        """Whether it is a workflow's task that makes a call, and not the listener meanwhile."""
+        return not self._receiving and any(one.performs for one in self.workflows)
 
     def opened(self, priority: str = "P1", **fields: Any) -> str:
         """A StackFlow incident, paged where its priority asks for it."""

@@ -206,7 +206,8 @@ def same_breach(escalation: Escalation, seen: Seen) -> bool:
 
 def follow(escalation: Escalation, seen: Seen) -> Escalation:
     """The same escalation on the incident that the pair has now: the one that was opened for it, or
-    the target of a merge, where only acknowledgements after the last step are answers.
+    the target of a merge. There the policy is started anew, and only acknowledgements after the
+    last step are answers.
     """
     incident = seen.incident
     if incident is None or incident.id == escalation.pagerduty_id:
@@ -216,7 +217,8 @@ def follow(escalation: Escalation, seen: Seen) -> Escalation:
     if seen.dedup_key != escalation.dedup_key:  # opened again under the next key
         return escalation
     return replace(escalation, pagerduty_id=incident.id, resolves=seen.resolves,
-                   assigned=seen.assigned, acknowledges=seen.acknowledges_until(escalation.at))
+                   acknowledges=seen.acknowledges_until(escalation.at), assigned=seen.assigned,
+                   state=STARTING if escalation.active else escalation.state)
 
 
 def end_of(escalation: Escalation, seen: Seen) -> Optional[Tuple[str, str]]:

@@ -112,7 +112,7 @@ class _Look:
     def __init__(self, pack: Pack, stored: Escalation, run: str, recovered: Optional[str]) -> None:
         self._pack = pack
         self._stored = stored
-        self._run = run
+        self._now = replace(stored, run=run)
         self._recovered = recovered
         self._sent = 0
         self._dead_end = ""
@@ -122,13 +122,15 @@ class _Look:
     def step(self) -> Step:
         """Both sides are read anew after each write, and after one whose answer was lost."""
         insist(self._pack, self._attempt, self._warnings)
-        step = self._step or self._go_on(self._stored, "look again")
+        step = self._step or self._go_on(self._now, "look again")
         step.warnings = self._warnings
         return step
 
     def _attempt(self) -> bool:
         pair, seen = _see(self._pack, self._stored.number, self._recovered)
-        now = follow(replace(self._stored, run=self._run), seen)
+        now = follow(self._now, seen)
+        if now != self._now:
+            self._remember(now)  # what the incident was like before anything is written to it
         entry = mapping_of(self._pack.settings, now.policy, now.trigger_on)
         end = end_of(now, seen)
         if end is not None:
@@ -190,14 +192,16 @@ class _Look:
                  entry_of_service(settings, (incident or pair.link).service_id) or
                  route_for_opening(settings, record.assignment_group, record.category).mapping)
         key = last_resort_key(settings.stackflow.host, now.number, pair.link.dedup_key)
-        pack.links.remember_last_resort(now.number, fingerprint(entry.integration_key))
+        mark = fingerprint(entry.integration_key)
+        pack.links.remember_last_resort(now.number, mark)
         self._warnings += send_trigger(pack, record, entry, key, CRITICAL, "Nobody answered: ")
         if not wait_for_incidents(pack, key):
             raise invisible(pack, entry, "the alert of last resort for %s" % now.number)
         self._note(now, incident, "nobody answered (%s); %s was alerted as a last resort" % (
             why, entry.service_name))
-        pair, seen = _see(pack, now.number, self._recovered)
-        if seen.over:  # whoever resolved it meanwhile did not know of this alert
+        pack.links.remember_last_resort(now.number, mark)
+        pair, seen = _see(pack, now.number)
+        if seen.over:  # whoever resolved the pair meanwhile came too early for this alert
             settle(pack, pair, Words())
         return self._end(now, UNANSWERED, "nobody answered: %s" % why)
 
@@ -227,6 +231,7 @@ class _Look:
     def _remember(self, now: Escalation) -> None:
         if now != self._stored:
             self._pack.links.write_escalation(now.number, now.policy, encode(now))
+        self._stored = self._now = now
 
     def _seconds_left(self, now: Escalation) -> float:
         due = parse_time(now.look_at)
