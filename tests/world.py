@@ -22,8 +22,8 @@ from dev.simulators.base import VirtualClock, run
 from dev.simulators.in_process import InProcess
 from dev.simulators.pagerduty import PagerDuty
 from dev.simulators.stackflow import StackFlow
-from pagerduty_stackflow import (diagnosis, notes, prefilter, rerouting, sending, settings, sync,
-                                 verification, views)
+from pagerduty_stackflow import (diagnosis, levels, notes, prefilter, rerouting, sending, settings,
+                                 sla, sync, verification, views)
 from pagerduty_stackflow.links import Links
 from pagerduty_stackflow.pack import Outcome, Pack
 from pagerduty_stackflow.pagerduty import webhooks as pagerduty_webhooks
@@ -37,7 +37,7 @@ SF_HOST = "https://acme.stackflow.example"
 LISTENER = "https://st2.example"
 KeyValue = namedtuple("KeyValue", "name value")
 Run = namedtuple("Run", "rule action parameters payload")
-MODULES = (sync, rerouting, notes, views, sending, diagnosis, verification)
+MODULES = (sync, rerouting, notes, levels, sla, views, sending, diagnosis, verification)
 """Where the use cases are; each has the name of its action."""
 
 

@@ -24,7 +24,9 @@ CLIENT = "StackFlow"
 """`client` of every trigger: the mark that comes back in the webhook `incident.triggered`."""
 DEDUP_KEY_LIMIT = 255
 """Characters (PagerDuty Events API v2, Send an Alert Event)."""
-KEY = re.compile(r"stackflow:.*:(INC[0-9]{1,20})(?::([1-9][0-9]{0,8}))?")
+LAST_RESORT = ":unanswered"
+"""Ends the dedup key of the alert that an escalation sends when nobody has answered it."""
+KEY = re.compile(r"stackflow:.*:(INC[0-9]{1,20})(?::([1-9][0-9]{0,8}))?(%s)?" % LAST_RESORT)
 PRIORITIES = ("P1", "P2", "P3", "P4")
 STATES = ("new", "in_progress", "on_hold", "pending_customer", "pending_vendor", "resolved",
           "closed", "cancelled")
@@ -46,23 +48,43 @@ def is_stackflow_number(incident_id: str) -> bool:
                         "give a number such as INC0001234 or an id such as Q1ABCDEFGHIJKL")
 
 
-def dedup_key(host: str, number: str, reopened: int = 0) -> str:
+def dedup_key(host: str, number: str, reopened: int = 0, end: str = "") -> str:
     """The deterministic key under which an incident is triggered, the n-th time after a reopening
     with `:<n>`.
     """
-    key = "stackflow:%s:%s%s" % (host, number, ":%d" % reopened if reopened else "")
+    key = "stackflow:%s:%s%s%s" % (host, number, ":%d" % reopened if reopened else "", end)
     if len(key) <= DEDUP_KEY_LIMIT:
         return key
-    return dedup_key(hashlib.sha256(host.encode()).hexdigest(), number, reopened)
+    return dedup_key(hashlib.sha256(host.encode()).hexdigest(), number, reopened, end)
 
 
 def number_of_key(key: Any, host: str) -> Optional[Tuple[str, int]]:
-    """Number and count of reopenings of a dedup key of ours; None for anybody else's key."""
+    """Number and count of reopenings of a dedup key of ours; None for a last resort's and for
+    anybody else's key.
+    """
+    known = _parts_of_key(key, host)
+    return known[:2] if known and not known[2] else None
+
+
+def record_of_key(key: Any, host: str) -> Optional[str]:
+    """The number that a dedup key of ours belongs to, a last resort's too; None for anybody else's.
+    """
+    known = _parts_of_key(key, host)
+    return known[0] if known else None
+
+
+def last_resort_key(host: str, number: str, key: Optional[str]) -> str:
+    """The dedup key of the last resort beside ``key``, the pair's own; None: born in PagerDuty."""
+    known = number_of_key(key, host)
+    return dedup_key(host, number, known[1] if known else 0, LAST_RESORT)
+
+
+def _parts_of_key(key: Any, host: str) -> Optional[Tuple[str, int, str]]:
     match = KEY.fullmatch(key) if isinstance(key, str) else None
     if match is None:
         return None
-    number, count = match.group(1), int(match.group(2) or 0)
-    return (number, count) if dedup_key(host, number, count) == key else None
+    number, count, end = match.group(1), int(match.group(2) or 0), match.group(3) or ""
+    return (number, count, end) if dedup_key(host, number, count, end) == key else None
 
 
 def is_own_key(key: str, host: str) -> bool:
@@ -217,7 +239,8 @@ class StackFlowIncident:
 @dataclass(frozen=True)
 class PagerDutyIncident:
     """A PagerDuty incident as REST shows it; ``merged_into`` is the target's id where a merge
-    resolved it, ``assignees`` and ``acknowledgers`` are ids of users (of services for events).
+    resolved it, ``assignments`` are ids of users and since when (ISO 8601), ``acknowledgers`` ids
+    of users, or of services for events.
     """
 
     id: str
@@ -228,30 +251,38 @@ class PagerDutyIncident:
     service_id: Optional[str]
     service_name: Optional[str]
     escalation_policy_id: Optional[str]
+    escalation_policy_name: Optional[str]
+    assignments: Tuple[Tuple[str, str], ...]
     html_url: str
     created_at: Optional[datetime]
     status_changed_at: Optional[datetime]
     merged_into: Optional[str]
-    assignees: Tuple[str, ...] = ()
     acknowledgers: Tuple[str, ...] = ()
+
+    @property
+    def assignees(self) -> Tuple[str, ...]:
+        """Ids of the users who have it."""
+        return tuple(sorted(user for user, _ in self.assignments))
 
     @classmethod
     def from_rest(cls, data: Mapping[str, Any]) -> PagerDutyIncident:
         """From the `incident` object of PagerDuty's REST API."""
         service = _object(data.get("service"))
         priority = _object(data.get("priority"))
+        policy = _object(data.get("escalation_policy"))
         return cls(
             id=str(data.get("id") or ""), status=str(data.get("status") or ""),
             title=str(data.get("title") or data.get("summary") or ""), urgency=data.get("urgency"),
             priority=priority.get("name") or priority.get("summary"), service_id=service.get("id"),
             service_name=service.get("summary"),
-            escalation_policy_id=_object(data.get("escalation_policy")).get("id"),
+            escalation_policy_id=policy.get("id"), escalation_policy_name=policy.get("summary"),
+            assignments=_people(data.get("assignments"), "assignee"),
             html_url=str(data.get("html_url") or ""), created_at=parse_time(data.get("created_at")),
             status_changed_at=parse_time(data.get("last_status_change_at") or
                                          data.get("updated_at")),
             merged_into=merge_target(data.get("resolve_reason")),
-            assignees=_ids(data.get("assignments"), "assignee"),
-            acknowledgers=_ids(data.get("acknowledgements"), "acknowledger"))
+            acknowledgers=tuple(user for user, _ in _people(data.get("acknowledgements"),
+                                                            "acknowledger")))
 
 
 def merge_target(resolve_reason: Any) -> Optional[str]:
@@ -265,9 +296,9 @@ def merge_target(resolve_reason: Any) -> Optional[str]:
     return target if isinstance(target, str) else None
 
 
-def _ids(rows: Any, name: str) -> Tuple[str, ...]:
-    found = (_object(_object(row).get(name)).get("id") for row in rows or () if rows)
-    return tuple(sorted(str(one) for one in found if one))
+def _people(value: Any, name: str) -> Tuple[Tuple[str, str], ...]:
+    rows = [_object(row) for row in value] if isinstance(value, list) else []
+    return tuple((str(_object(row.get(name)).get("id")), str(row.get("at"))) for row in rows)
 
 
 def _object(value: Any) -> Dict[str, Any]:

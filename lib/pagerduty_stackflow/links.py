@@ -6,14 +6,17 @@ datastore costs look-ups and never a duplicate.
 
 from __future__ import annotations
 
+import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
+import sys
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from typing import Any, Dict, List, Optional, Protocol, Tuple
 
 from .clock import Clock
 from .errors import DatastoreError
-from .incidents import STACKFLOW_NUMBER, format_time, is_stackflow_number, note_digest
+from .incidents import (STACKFLOW_NUMBER, format_time, is_stackflow_number, note_digest,
+                        parse_time)
 from .merge import ABSENT, ACKNOWLEDGED, OPEN, RESOLVED
 
 PREFIX = "pagerduty_stackflow."
@@ -75,7 +78,8 @@ class Link:
     of the newest record that was applied; ``sent_at``: our own time when an event was last sent;
     ``writing``: the StackFlow state or group that is being written right now, so that its echo is
     known; ``replaced_by``: the record that carries on for one that was closed when PagerDuty
-    reopened.
+    reopened; ``last_resort``: which routing key sent the alert that goes out when nobody answers an
+    escalation (stored beside the link by whoever sends or resolves it, not with it).
     """
 
     number: str
@@ -96,6 +100,7 @@ class Link:
     sent_at: Optional[str] = None
     writing: Optional[str] = None
     replaced_by: Optional[str] = None
+    last_resort: Optional[str] = None
 
     @property
     def joined(self) -> bool:
@@ -142,12 +147,14 @@ class Links:
         key = PREFIX + "link." + number
         found = self._list(key)
         link = _decode(number, found[key]) if key in found else None
+        if link is not None:
+            link = replace(link, last_resort=found.get(key + ".last_resort"))
         return link, key + ".waiting" in found, _notes(found, key)
 
     def write(self, link: Link) -> None:
         """Store a link; what is known of a pair expires 90 days after both sides closed."""
-        text = json.dumps({name: value for name, value in asdict(link).items() if value},
-                          sort_keys=True)
+        text = json.dumps({name: value for name, value in asdict(link).items()
+                           if value and name != "last_resort"}, sort_keys=True)
         self._set("link." + link.number, text,
                   EXPIRY if link.closed else OPEN_EXPIRY)
         if link.closed and link.pagerduty_id and not link.replaced_by:
@@ -163,6 +170,14 @@ class Links:
     def stop_waiting(self, number: str) -> None:
         """The waiting change was looked at."""
         self._delete("link." + number + ".waiting")
+
+    def remember_last_resort(self, number: str, key_fingerprint: str) -> None:
+        """Remember which routing key sends the alert of last resort of a pair."""
+        self._set("link." + number + ".last_resort", key_fingerprint, OPEN_EXPIRY)
+
+    def forget_last_resort(self, number: str) -> None:
+        """It was resolved."""
+        self._delete("link." + number + ".last_resort")
 
     def numbers(self, pagerduty_id: str) -> List[str]:
         """The StackFlow numbers of a PagerDuty incident: its own first, then those that merges
@@ -233,10 +248,33 @@ class Links:
         prefix = PREFIX + "cursor."
         return [name[len(prefix):] for name in self._list(prefix)]
 
-    def _list(self, prefix: str) -> Dict[str, str]:
+    def escalation(self, number: str, policy: str) -> Tuple[Optional[str], Optional[str]]:
+        """What is stored of the escalation of an incident under a StackFlow SLA policy, as text, and
+        when that SLA last recovered (ISO 8601).
+        """
+        key = PREFIX + _escalation(number, policy)
+        found = self._list(key)
+        return found.get(key), found.get(key + ".recovered")
+
+    def escalations(self) -> List[str]:
+        """What is stored of all escalations of the last 90 days."""
+        found = self._list(PREFIX + "sla.", sys.maxsize)
+        return [text for name, text in found.items() if not name.endswith(".recovered")]
+
+    def write_escalation(self, number: str, policy: str, text: str) -> None:
+        """Store an escalation; it expires 90 days after it was last written."""
+        self._set(_escalation(number, policy), text, EXPIRY)
+
+    def recover(self, number: str, policy: str, occurred_at: str) -> None:
+        """Note when an SLA recovered (ISO 8601), unless a later recovery is known."""
+        known, new = parse_time(self.escalation(number, policy)[1]), parse_time(occurred_at)
+        if new and (known is None or new > known):
+            self._set(_escalation(number, policy) + ".recovered", occurred_at, EXPIRY)
+
+    def _list(self, prefix: str, most: int = NEIGHBOURS) -> Dict[str, str]:
         found: Dict[str, str] = {}
         try:
-            for offset in range(0, NEIGHBOURS, PAGE):
+            for offset in range(0, most, PAGE):
                 values = self._store.list_values(local=False, prefix=prefix, limit=PAGE,
                                                  offset=offset)
                 found.update({value.name: str(value.value) for value in values})
@@ -246,15 +284,15 @@ class Links:
             raise _unreachable(error) from error
         return found
 
-    def _set(self, name: str, value: str, ttl: Optional[int]) -> None:
-        try:
-            self._store.set_value(PREFIX + name, value, ttl=ttl, local=False)
-        except Exception as error:  # as above
-            raise _unreachable(error) from error
-
     def _delete(self, name: str) -> None:
         try:
             self._store.delete_value(PREFIX + name, local=False)
+        except Exception as error:  # as above
+            raise _unreachable(error) from error
+
+    def _set(self, name: str, value: str, ttl: Optional[int]) -> None:
+        try:
+            self._store.set_value(PREFIX + name, value, ttl=ttl, local=False)
         except Exception as error:  # as above
             raise _unreachable(error) from error
 
@@ -262,6 +300,11 @@ class Links:
 def _notes(found: Dict[str, str], key: str) -> Dict[str, str]:
     key += NOTE
     return {name[len(key):]: value for name, value in found.items() if name.startswith(key)}
+
+
+def _escalation(number: str, policy: str) -> str:
+    """An SLA policy may have any name, a key may not."""
+    return "sla.%s.%s" % (number, hashlib.sha256(policy.encode()).hexdigest()[:16])
 
 
 def _unreachable(error: Exception) -> DatastoreError:

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from typing import List, Optional, Tuple
 
 from .errors import NotFoundError
-from .incidents import (PagerDutyIncident, StackFlowIncident, dedup_key, number_of_key,
-                        pagerduty_id_of_mark, parse_time, reaches)
+from .incidents import (PagerDutyIncident, StackFlowIncident, dedup_key, last_resort_key,
+                        number_of_key, pagerduty_id_of_mark, parse_time, reaches, record_of_key)
 from .links import Link
 from .merge import (ACKNOWLEDGED, ANOTHER, CARRIED, DONE_STATES, MERGED, NOBODY, OPEN,
                     PAGERDUTY, RESOLVED, STACKFLOW, Situation)
@@ -21,8 +21,12 @@ MERGES = 10
 """Merges that are followed in a row."""
 VISIBLE = timedelta(seconds=60)
 """After this time an event that PagerDuty accepted and does not show counts as lost."""
+PAUSE = 2.0
+"""Seconds between two looks for what was just triggered."""
 SNAPSHOTS = 3
 """How often both sides are read anew because another run wrote to the link meanwhile."""
+LOST = "lost"
+"""In place of the fingerprint of a routing key that the datastore has lost."""
 CLOCK_ALLOWANCE = timedelta(minutes=2)
 """How far the clocks of the two systems may be apart before a resolve looks older than it is."""
 
@@ -123,9 +127,9 @@ def numbers_of(pack: Pack, incident_id: str) -> List[str]:
         return numbers
     owner = owner_of_mark(pack, incident_id)
     if owner is None:
-        ours = (number_of_key(key, pack.settings.stackflow.host)
+        ours = (record_of_key(key, pack.settings.stackflow.host)
                 for key in pack.rest.alerts(incident_id))
-        owner = next((found[0] for found in ours if found), None)
+        owner = next(filter(None, ours), None)
     return [] if owner is None else [owner]
 
 
@@ -171,6 +175,16 @@ def linked_incident(pack: Pack, link: Link) -> Optional[PagerDutyIncident]:
         return None
     found = pack.rest.incidents_of_key(link.dedup_key)
     return max(found, key=lambda one: (one.status != "resolved", one.id)) if found else None
+
+
+def wait_for_incidents(pack: Pack, dedup_key: str) -> List[PagerDutyIncident]:
+    """The incidents of an alert that was just triggered; none where it counts as lost."""
+    end = pack.clock.monotonic() + VISIBLE.total_seconds()
+    while True:
+        found = pack.rest.incidents_of_key(dedup_key)
+        if found or pack.clock.monotonic() >= end:
+            return found
+        pack.clock.sleep(PAUSE)
 
 
 def _other_incident(pack: Pack, link: Link, incident: Optional[PagerDutyIncident],
@@ -222,8 +236,20 @@ def _rebuild(pack: Pack, link: Link,
     if record.assigned_to and incident.status == "triggered":
         if _last(pack, incident.id, "acknowledge_log_entry"):
             carried = record.assigned_to
-    link = replace(found, pagerduty_id=None, assignee=carried, stackflow_at=link.stackflow_at)
+    link = replace(found, pagerduty_id=None, assignee=carried, stackflow_at=link.stackflow_at,
+                   last_resort=_find_last_resort(pack, found))
     return link, incident
+
+
+def _find_last_resort(pack: Pack, link: Link) -> Optional[str]:
+    """LOST where an alert of last resort is open beside a pair without a link; remembered anew."""
+    if not pack.settings.escalation_mapping:
+        return None
+    key = last_resort_key(pack.settings.stackflow.host, link.number, link.dedup_key)
+    if all(one.status == "resolved" for one in pack.rest.incidents_of_key(key)):
+        return None
+    pack.links.remember_last_resort(link.number, LOST)
+    return LOST
 
 
 def _follow_merges(pack: Pack, link: Link, incident: Optional[PagerDutyIncident]

@@ -6,10 +6,12 @@ Only a saving: in doubt an event is applied, and the action decides through the 
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 from typing import Any, Dict, Mapping, Optional, Tuple
 
-from .incidents import (CLIENT, StackFlowIncident, note_digest, number_of_url,
+from .escalation import mapping_of
+from .incidents import (CLIENT, STACKFLOW_NUMBER, StackFlowIncident, note_digest, number_of_url,
                         pagerduty_id_of_mark, parse_time, reaches)
 from .links import Link, Links
 from .merge import (ABSENT, ACKNOWLEDGED, CARRIED, DONE_STATES, NOBODY, OPEN, RESOLVED,
@@ -42,7 +44,7 @@ def judge(trigger: str, payload: Dict[str, Any], settings: Settings, links: Link
     if trigger == PAGERDUTY_EVENT:
         return _pagerduty(payload, incident, settings, links, start)
     if trigger == SLA_EVENT:
-        return _sla(payload, settings)
+        return _sla(payload, incident, settings, links)
     return _stackflow(payload, incident, settings, links, start)
 
 
@@ -62,7 +64,8 @@ def _pagerduty(payload: Dict[str, Any], incident: Dict[str, Any], settings: Sett
     if kind == "incident.triggered" and ours:
         return False, "an alert that this pack triggered for %s" % ours
     if not settings.bidirectional_sync and kind in SYNC_EVENTS:
-        return False, "bidirectional_sync is off"
+        if kind != "incident.resolved" or not settings.escalation_mapping or not numbers:
+            return False, "bidirectional_sync is off"  # else an alert of last resort may be open
     if kind == "incident.annotated":
         verdict = _note(payload, settings, written)
         if not verdict[0]:
@@ -163,12 +166,20 @@ def _note(payload: Dict[str, Any], settings: Settings, written: Mapping[str, str
     return APPLY
 
 
-def _sla(payload: Dict[str, Any], settings: Settings) -> Verdict:
+def _sla(payload: Dict[str, Any], incident: Dict[str, Any], settings: Settings,
+         links: Links) -> Verdict:
+    """Also notes a recovery: the same SLA may be breached, and escalated, once more after it."""
     policy, kind = (payload.get("sla") or {}).get("policy"), payload["event_type"]
-    for entry in settings.escalation_mapping:
-        if (entry.sla_policy, entry.trigger_on.replace("_", ".")) == (policy, kind):
-            return APPLY
-    return False, "escalation_mapping names no policy for %s of %r" % (kind, policy)
+    number, occurred_at = str(incident.get("number")), payload.get("occurred_at")
+    if mapping_of(settings, policy) is None:
+        logging.getLogger(__name__).warning("%s of %s: escalation_mapping names no policy for SLA "
+                                            "%r", kind, number, policy)
+        return False, "escalation_mapping names no policy for SLA %r" % policy
+    if kind == "sla.recovery" and STACKFLOW_NUMBER.match(number):
+        links.recover(number, str(policy), str(occurred_at))
+    if mapping_of(settings, policy, kind.replace(".", "_")) is None:
+        return False, "escalation_mapping names no policy for %s of %r" % (kind, policy)
+    return APPLY
 
 
 def _before(incident: Any, start: Optional[str]) -> bool:

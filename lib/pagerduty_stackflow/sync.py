@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, List, Mapping, Optional
+from typing import Any, Callable, List, Mapping, Optional
 
 from . import merge
 from .errors import BadInputError, ConflictError, NotFoundError, PackError
@@ -212,33 +212,49 @@ def settle(pack: Pack, pair: Pair, words: Words, may_trigger: bool = False,
     meanwhile.
     """
     done = Done()
-    decision = decide(pack, pair, may_trigger, force)
-    reason = decision.reason
+    decisions: List[merge.Decision] = []
+
+    def attempt() -> bool:
+        nonlocal pair
+        if decisions:
+            pair = _read_again(pack, pair)
+        decisions.append(decide(pack, pair, may_trigger, force))
+        decisions[-1] = carry_out(pack, pair, decisions[-1], words, done)
+        created = pair.record is not None and merge.CREATE in decisions[-1].stackflow
+        return not (_remember(pack, pair, decisions[-1]) or created)
+
+    insist(pack, attempt, done.warnings)
+    reason = decisions[0].reason
+    if keeps_team(pack.settings, pair):
+        assert pair.record is not None
+        raise unmapped_group(pack.settings, pair.record.assignment_group)
+    if done.writes:
+        return report(pair, DONE, reason, done)
+    there_already = (decisions[-1].in_step or bool(done.found)) and not done.skipped
+    return report(pair, ALREADY if there_already else SKIPPED, reason, done)
+
+
+def insist(pack: Pack, attempt: Callable[[], bool], warnings: List[str]) -> None:
+    """Call ``attempt``, which reads, decides and writes, until it says that it is done.
+
+    After a ConflictError or an OutcomeUnknownError it is called again, with a pause and a word in
+    ``warnings``: ROUNDS times in all, lost answers not counted, while `http.total_seconds` last.
+    """
     end = pack.clock.monotonic() + pack.settings.http.total_seconds
     rounds, wait = 0, FIRST_WAIT
     while True:
         try:
-            decision = carry_out(pack, pair, decision, words, done)
-            created = pair.record is not None and merge.CREATE in decision.stackflow
+            done = attempt()
             rounds += 1
-            if not (_remember(pack, pair, decision) or created) or rounds == ROUNDS:
-                break
+            if done or rounds == ROUNDS:
+                return
         except (ConflictError, OutcomeUnknownError) as error:
             rounds += isinstance(error, ConflictError)
             if rounds == ROUNDS or pack.clock.monotonic() + wait > end:
                 raise
             pack.clock.sleep(wait)
             wait = min(2 * wait, MAX_WAIT)
-            done.warnings.append("decided again after: %s" % error.message)
-        pair = _read_again(pack, pair)
-        decision = decide(pack, pair, may_trigger, force)
-    if done.writes:
-        return report(pair, DONE, reason, done)
-    if keeps_team(pack.settings, pair):
-        assert pair.record is not None
-        raise unmapped_group(pack.settings, pair.record.assignment_group)
-    there_already = (decision.in_step or bool(done.found)) and not done.skipped
-    return report(pair, ALREADY if there_already else SKIPPED, reason, done)
+            warnings.append("decided again after: %s" % error.message)
 
 
 def decide(pack: Pack, pair: Pair, may_trigger: bool, force: bool = False) -> merge.Decision:
@@ -367,7 +383,7 @@ def before_start(pack: Pack, record: StackFlowIncident) -> bool:
 
 
 def no_record(number: str) -> PackError:
-    """StackFlow does not know the number."""
+    """The error for a number that StackFlow does not know."""
     return NotFoundError("StackFlow does not know %s" % number, "check the number")
 
 

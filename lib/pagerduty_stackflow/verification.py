@@ -9,6 +9,7 @@ from typing import Any, Dict, List
 from .errors import PackError
 from .incidents import DEDUP_KEY_LIMIT, PagerDutyIncident
 from .pack import DONE, Outcome, Pack
+from .pairs import VISIBLE, wait_for_incidents
 from .routing import service_named
 from .settings import ServiceMapping
 
@@ -16,10 +17,6 @@ CLIENT = "StackFlow integration test"
 """Not the client of an alert for a StackFlow incident: a record has to be created for this one."""
 SEVERITY = "critical"
 """What a P1 is sent with by default: a test that wakes nobody would prove nothing."""
-PATIENCE = 60.0
-"""Seconds until an incident that PagerDuty does not show counts as lost."""
-PAUSE = 2.0
-"""Seconds between two looks."""
 
 
 def send_test_event(pack: Pack, service: str) -> Outcome:
@@ -64,14 +61,10 @@ def _resolve(pack: Pack, entry: ServiceMapping, key: str, error: PackError) -> N
 
 
 def _wait(pack: Pack, entry: ServiceMapping, key: str) -> PagerDutyIncident:
-    end = pack.clock.monotonic() + PATIENCE
-    while True:
-        found = pack.rest.incidents_of_key(key)
-        if found:
-            return _on_its_service(entry, found)
-        if pack.clock.monotonic() >= end:
-            raise _invisible(entry, _state_of(pack, entry))
-        pack.clock.sleep(PAUSE)
+    found = wait_for_incidents(pack, key)
+    if not found:
+        raise invisible(pack, entry, "the test event")
+    return _on_its_service(entry, found)
 
 
 def _on_its_service(entry: ServiceMapping, found: List[PagerDutyIncident]) -> PagerDutyIncident:
@@ -98,10 +91,13 @@ HINTS: Dict[str, str] = {
                    "opens no incidents"}
 
 
-def _invisible(entry: ServiceMapping, state: str) -> PackError:
+def invisible(pack: Pack, entry: ServiceMapping, what: str) -> PackError:
+    """The error for an event that PagerDuty accepted and does not show, with the service's status.
+    """
+    state = _state_of(pack, entry)
     return PackError(
-        "PagerDuty accepted the test event and shows no incident %d seconds later; the status of "
-        "service %s (%s) is %s" % (PATIENCE, entry.service_name, entry.service_id,
-                                   state or "unknown"),
+        "PagerDuty accepted %s and shows no incident %d seconds later; the status of service %s "
+        "(%s) is %s" % (what, VISIBLE.total_seconds(), entry.service_name, entry.service_id,
+                        state or "unknown"),
         HINTS.get(state, "re-copy the Integration Key from the PagerDuty service -> Integrations; "
                          "see that somebody is on call, and that no event rule suppresses it"))

@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Optional, Tuple
 from . import merge
 from .errors import ConflictError
 from .incidents import (CLIENT, PagerDutyIncident, StackFlowIncident, dedup_key, format_time, mark,
-                        number_of_key, record_url)
+                        last_resort_key, number_of_key, record_url)
 from .links import Link
 from .moves import move
 from .pack import Pack
@@ -26,13 +26,14 @@ DETAILS = ("number", "state", "priority", "category", "subcategory", "impact", "
 
 @dataclass
 class Words:
-    """What a person added to a write: who did it, why, and a work note beside a StackFlow state; any
-    may be None.
+    """What is added to a write: who did it, why, a work note beside a StackFlow state, and with a
+    trigger a severity in place of the priority's; any may be None.
     """
 
     by: Optional[str] = None
     resolution: Optional[str] = None
     note: Optional[str] = None
+    severity: Optional[str] = None
 
 
 @dataclass
@@ -51,9 +52,13 @@ def carry_out(pack: Pack, pair: Pair, decision: merge.Decision, words: Words,
 
     What was written goes into ``done``, also when a later write fails.
     """
+    before, ends = pair.link, _ends_incident(pair, decision)
     for write in decision.pagerduty:
-        if write in (merge.TRIGGER, merge.MOVE):
-            (_trigger if write == merge.TRIGGER else _move)(pack, pair, done)
+        if write == merge.TRIGGER:
+            _trigger(pack, pair, words, done)
+            continue
+        if write == merge.MOVE:
+            _move(pack, pair, done)
             continue
         change = _acknowledge if write == merge.ACKNOWLEDGE else _resolve
         carried = change(pack, pair, words, done)
@@ -68,6 +73,8 @@ def carry_out(pack: Pack, pair: Pair, decision: merge.Decision, words: Words,
             set_state(pack, pair, write, done)
             if words.note:
                 pack.stackflow.add_note(pair.link.number, words.note)
+    if before.last_resort and ends:
+        _resolve_last_resort(pack, pair, before, done)
     return decision
 
 
@@ -83,7 +90,32 @@ def routing_key(settings: Settings, link: Link) -> Optional[str]:
     return keys[0] if len(set(keys)) == 1 else None  # a rebuilt link does not know the key
 
 
-def _trigger(pack: Pack, pair: Pair, done: Done) -> None:
+def _ends_incident(pair: Pair, decision: merge.Decision) -> bool:
+    """Whether the pair's PagerDuty incident is resolved, or will be by this decision."""
+    if decision.follow_merge:
+        return False
+    over = pair.incident is not None and pair.incident.status == "resolved"
+    return (over or merge.RESOLVE in decision.pagerduty or
+            decision.agreed_pagerduty == merge.RESOLVED)
+
+
+def _resolve_last_resort(pack: Pack, pair: Pair, link: Link, done: Done) -> None:
+    """Resolve the alert that an unanswered escalation has sent for the incident of ``link``."""
+    key = last_resort_key(pack.settings.stackflow.host, link.number, link.dedup_key)
+    routing = routing_key(pack.settings, replace(
+        link, dedup_key=key, key_fingerprint=link.last_resort, rest_only=False))
+    if routing is not None:
+        pack.events.resolve(routing, key)
+    else:  # that key is gone
+        for incident in pack.rest.incidents_of_key(key):
+            if incident.status != "resolved":
+                pack.rest.set_status(incident.id, "resolved")
+    pack.links.forget_last_resort(link.number)
+    pair.link = replace(pair.link, last_resort=None)
+    done.writes.append("the alert of last resort resolved")
+
+
+def _trigger(pack: Pack, pair: Pair, words: Words, done: Done) -> None:
     settings, record = pack.settings, pair.record
     assert record is not None
     entry = route_for_opening(settings, record.assignment_group, record.category).mapping
@@ -92,7 +124,7 @@ def _trigger(pack: Pack, pair: Pair, done: Done) -> None:
         pair.incident = found
         done.found.append("an incident is open under %s" % key)
     else:
-        done.warnings += _send_trigger(pack, record, entry, key)
+        done.warnings += send_trigger(pack, record, entry, key, words.severity)
         done.writes.append("triggered in PagerDuty, service %s" % entry.service_name)
         pair.incident = None
     pair.link = Link(
@@ -100,7 +132,7 @@ def _trigger(pack: Pack, pair: Pair, done: Done) -> None:
         pagerduty_id=found.id if found else None,
         key_fingerprint=fingerprint(entry.integration_key),
         group=record.assignment_group, stackflow_at=pair.link.stackflow_at,
-        assignee=pair.link.assignee,
+        assignee=pair.link.assignee, last_resort=pair.link.last_resort,
         sent_at=format_time(pack.clock.now()))
 
 
@@ -127,8 +159,12 @@ def _next_key(pack: Pack, pair: Pair) -> Tuple[str, Optional[PagerDutyIncident]]
         count += 1
 
 
-def _send_trigger(pack: Pack, record: StackFlowIncident, entry: ServiceMapping,
-                  key: str) -> List[str]:
+def send_trigger(pack: Pack, record: StackFlowIncident, entry: ServiceMapping, key: str,
+                 as_severity: Optional[str] = None, before: str = "") -> List[str]:
+    """Trigger an alert for a record through an entry; returns warnings about what had to be cut.
+
+    ``as_severity`` stands in place of the priority's severity, ``before`` before the summary.
+    """
     settings = pack.settings
     url = record_url(settings.stackflow.instance_url, record.number)
     shipped = "%s: %s" % (record.number, record.short_description)
@@ -137,8 +173,9 @@ def _send_trigger(pack: Pack, record: StackFlowIncident, entry: ServiceMapping,
     details = {name: record.fields[name] for name in DETAILS if record.fields.get(name)}
     stamp = record.updated_at or record.created_at
     return warnings + pack.events.trigger(
-        entry.integration_key, key, summary, settings.stackflow.host,
-        severity(settings, record.priority), timestamp=format_time(stamp) if stamp else None,
+        entry.integration_key, key, before + summary, settings.stackflow.host,
+        as_severity or severity(settings, record.priority),
+        timestamp=format_time(stamp) if stamp else None,
         component=_text(record.fields.get("ci_id")), group=record.assignment_group,
         custom_details=details, client=CLIENT, client_url=url,
         links=[{"href": url, "text": record.number}], **{"class": record.category})

@@ -25,6 +25,7 @@ ACTIONS = {
     "reroute_incident": ({"incident_id"}, {"assignment_group", "category"}),
     "escalate_incident": ({"incident_id"},
                           {"escalation_policy_id", "escalation_level", "reason"}),
+    "follow_escalation": ({"incident_id", "sla_policy", "run"}, set()),
     "create_stackflow_incident": ({"incident_id"}, {"incident"}),
     "set_stackflow_state": ({"incident_id", "state"}, {"note", "by"}),
     "update_stackflow_incident": ({"incident_id", "fields"}, set()),

@@ -8,8 +8,8 @@ from hypothesis import given, strategies as st
 from pagerduty_stackflow.errors import BadInputError
 from pagerduty_stackflow.incidents import (
     DEDUP_KEY_LIMIT, PagerDutyIncident, StackFlowIncident, dedup_key, format_time,
-    is_stackflow_number, mark, merge_target, number_of_key, number_of_url, pagerduty_id_of_mark,
-    parse_time, reaches, record_url)
+    is_stackflow_number, last_resort_key, mark, merge_target, number_of_key, number_of_url,
+    pagerduty_id_of_mark, parse_time, reaches, record_of_key, record_url)
 
 HOST = "acme.stackflow-tech.com"
 NUMBER = "INC0001234"
@@ -37,6 +37,24 @@ def test_the_form_of_a_dedup_key():
 def test_two_hosts_that_are_too_long_have_two_keys():
     keys = {dedup_key(host, NUMBER) for host in (LONG + "a", LONG + "b")}
     assert len(keys) == 2 and number_of_key(keys.pop(), LONG) is None
+
+
+@given(hosts, numbers, st.integers(0, 10 ** 6))
+def test_the_key_of_a_last_resort_leads_to_its_number_and_is_no_incidents_key(host, number, count):
+    own = dedup_key(host, number, count)
+    key = last_resort_key(host, number, own)
+    assert len(key) <= DEDUP_KEY_LIMIT and key not in (own, dedup_key(host, number, count + 1))
+    assert record_of_key(key, host) == record_of_key(own, host) == number
+    assert number_of_key(key, host) is None and record_of_key(key, "other." + host) is None
+
+
+def test_the_form_of_the_key_of_a_last_resort():
+    for reopened, end in ((0, ""), (2, ":2")):
+        assert last_resort_key(HOST, NUMBER, dedup_key(HOST, NUMBER, reopened)) == (
+            "stackflow:acme.stackflow-tech.com:INC0001234%s:unanswered" % end)
+    for born_in_pagerduty in (None, "somebody else's"):
+        assert last_resort_key(HOST, NUMBER, born_in_pagerduty) == (
+            "stackflow:acme.stackflow-tech.com:INC0001234:unanswered")
 
 
 @pytest.mark.parametrize("key", [

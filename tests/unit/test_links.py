@@ -15,6 +15,7 @@ from world import MemoryStore
 
 OPENED = Link("INC1", pagerduty_id="Q0ABCDEF", dedup_key="stackflow:acme:INC1", service_id="P1",
               key_fingerprint="f" * 16, stackflow=OPEN, pagerduty=ACKNOWLEDGED)
+POLICY = "P1 Response: Größe {{ 1 }}"
 CLOSED = dataclasses.replace(OPENED, stackflow=RESOLVED, pagerduty=RESOLVED)
 
 
@@ -44,6 +45,7 @@ def links_of():
         else:
             parts[field.name] = st.none() | st.text(min_size=1)
     parts["number"] = st.just("INC1")
+    parts["last_resort"] = st.none()  # it has a key of its own
     return st.builds(Link, **parts)
 
 
@@ -206,7 +208,10 @@ def calls():
             ("last_ping",), ("polled_by",), ("read_with_notes", "INC1"),
             ("numbers_with_notes", "Q0ABCDEF"), ("write_note", "INC1", "words", clock.now()),
             ("note", "x"), ("finish_note", "x"), ("raise_flag", "x", "run"),
-            ("lower_flag", "x", "run")]
+            ("lower_flag", "x", "run"), ("remember_last_resort", "INC1", "f" * 16),
+            ("forget_last_resort", "INC1"), ("escalation", "INC1", POLICY), ("escalations",),
+            ("write_escalation", "INC1", POLICY, "{}"),
+            ("recover", "INC1", POLICY, "2026-01-05T10:00:00Z")]
 
 
 @pytest.mark.parametrize("name, given", [(call[0], call[1:]) for call in calls()])
@@ -229,7 +234,52 @@ def test_every_name_can_be_a_key_of_the_datastore(site):
     site.links.ensure_start(site.clock)
     site.links.write_note("INC1", "<words> {{ }}", site.clock.now())
     site.links.raise_flag(note_digest("x"), "0123abcd")
-    assert len(site.store.values) == 7
+    site.links.remember_last_resort("INC1", "f" * 16)
+    site.links.write_escalation("INC1", POLICY, "{}")
+    site.links.recover("INC1", POLICY, "2026-01-05T10:00:00Z")
+    assert len(site.store.values) == 10
     for name in site.store.values:
         assert name.startswith(PREFIX) and not set(name) - set(
             "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:-")
+
+
+def test_the_alert_of_last_resort_is_remembered_whoever_writes_the_link(site):
+    site.links.remember_last_resort("INC1", "e" * 16)
+    assert site.links.read("INC1") == (None, False)
+    site.links.write(OPENED)
+    read, _ = site.links.read("INC1")
+    assert read == dataclasses.replace(OPENED, last_resort="e" * 16)
+    site.links.write(dataclasses.replace(OPENED, seen=True))  # by a run that does not know of it
+    assert site.links.read("INC1")[0].last_resort == "e" * 16
+    site.links.forget_last_resort("INC1")
+    site.links.forget_last_resort("INC1")
+    site.links.write(read)
+    assert site.links.read("INC1") == (OPENED, False)
+
+
+def test_escalations_are_kept_apart_by_number_and_policy(site):
+    for number, policy in (("INC1", POLICY), ("INC1", "P2"), ("INC12", POLICY)):
+        site.links.write_escalation(number, policy, number + policy)
+    site.links.recover("INC1", "P2", "2026-01-05T10:00:00Z")
+    assert site.links.escalation("INC1", POLICY) == ("INC1" + POLICY, None)
+    assert site.links.escalation("INC1", "P2") == ("INC1P2", "2026-01-05T10:00:00Z")
+    assert site.links.escalation("INC12", "P2") == (None, None)
+    assert sorted(site.links.escalations()) == sorted(["INC1" + POLICY, "INC1P2", "INC12" + POLICY])
+    site.clock.advance(EXPIRY + 1)
+    assert site.links.escalations() == []
+
+
+def test_all_escalations_are_found_however_many_there_are(site, monkeypatch):
+    monkeypatch.setattr("pagerduty_stackflow.links.NEIGHBOURS", PAGE)
+    for at in range(PAGE * 2 + 50):
+        site.links.write_escalation("INC%d" % at, "P", "%d" % at)
+    assert len(site.links.escalations()) == PAGE * 2 + 50
+
+
+@pytest.mark.parametrize("times, kept", [
+    (["10:00:00Z", "10:05:00Z"], "10:05:00Z"), (["10:05:00Z", "10:00:00Z"], "10:05:00Z"),
+    (["10:05:00Z", "11:05:00+01:00"], "10:05:00Z"), (["10:05:00Z", "None"], "10:05:00Z")])
+def test_the_latest_recovery_is_kept_in_whatever_order_they_come(site, times, kept):
+    for time in times:
+        site.links.recover("INC1", POLICY, "2026-01-05T" + time)
+    assert site.links.escalation("INC1", POLICY) == (None, "2026-01-05T" + kept)

@@ -247,3 +247,15 @@ def test_whether_events_reach_a_moved_incident_is_a_switch(follows, status):
     site.pd.move(incident.id, site.other_service, site.ann)
     site.event("resolve")
     assert incident.status == status
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_whether_a_level_may_be_asked_for_at_low_urgency_is_a_switch(allowed):
+    site = Site(low_urgency_escalates=allowed)
+    incident = site.opened()
+    site.put(incident, urgency="low")
+    answer = site.put(incident, escalation_level=2)
+    assert (answer.status == 200) is allowed
+    assert site.pages(site.bob) == (["escalated"] if allowed else [])
+    site.put(incident, escalation_level=2, urgency="high")
+    assert "escalated" in site.pages(site.bob) and incident.level == 2

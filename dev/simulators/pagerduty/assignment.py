@@ -144,13 +144,13 @@ class Assignment:
         self.page(incident, "reassigned")
 
     def escalate(self, incident: Incident, level: int, agent: Optional[Agent]) -> None:
-        """By hand, whatever the urgency.
+        """By hand.
 
         Raises Refused with code 1006 for a level that the policy lacks [developer-docs,
-        REST-API/14].
+        REST-API/14], and by switch for low urgency, which does not escalate.
         """
         self._must_be_open(incident, 1006, "Incident Cannot Be Escalated")
-        self.check_level(incident.policy_id, level)
+        self.check_level(incident.policy_id, level, incident.urgency)
         self.staffed(incident.policy_id, level)
         self.set_status(incident, TRIGGERED, agent)
         self.assign_level(incident, level)
@@ -158,9 +158,10 @@ class Assignment:
         self._hooks.incident("incident.escalated", incident, agent)
         self.page(incident, "escalated")
 
-    def check_level(self, policy_id: str, level: Any) -> None:
+    def check_level(self, policy_id: str, level: Any, urgency: str) -> None:
         levels = range(1, len(self._account.policies[policy_id].levels) + 1)
-        if isinstance(level, bool) or level not in levels:
+        calm = urgency != HIGH and not self._switches.low_urgency_escalates
+        if isinstance(level, bool) or level not in levels or calm:
             raise Refused(1006, "Incident Cannot Be Escalated")
 
     def delegate(self, incident: Incident, policy_id: str, agent: Optional[Agent],

@@ -119,7 +119,7 @@ class Changes:
         if change.level is not None:
             if not open_then:
                 raise Refused(1006, "Incident Cannot Be Escalated")
-            self._lifecycle.check_level(policy_id, change.level)
+            self._lifecycle.check_level(policy_id, change.level, change.urgency or incident.urgency)
         if change.policy_id is not None or change.level is not None:
             self._lifecycle.staffed(policy_id, change.level or 1)
 

@@ -24,7 +24,8 @@ class Switches:
     with a service is ignored. `move_keeps_acknowledgement`: an acknowledged incident stays so, and
     nobody is notified. `move_refused`: the service stays as it was, without an error.
     `moved_alert_follows_key`: an event with the old routing key still finds the alert of a moved
-    incident (dedup looks at integration and key alone); off: it does not.
+    incident (dedup looks at integration and key alone); off: it does not. `low_urgency_escalates`:
+    a level may be asked for while the urgency is low; off: it is refused with code 1006.
     """
 
     event_delay: float = 0.05
@@ -46,6 +47,7 @@ class Switches:
     move_keeps_acknowledgement: bool = False
     move_refused: bool = False
     moved_alert_follows_key: bool = True
+    low_urgency_escalates: bool = False
 
 
 class Refused(Exception):

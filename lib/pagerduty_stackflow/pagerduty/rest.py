@@ -103,7 +103,9 @@ class RestClient:
         self.update(incident_id, fields, by)
 
     def update(self, incident_id: str, fields: Mapping[str, Any], by: Optional[str] = None) -> None:
-        """Write fields of an open incident (Update an Incident)."""
+        """Write fields of an open incident (REST API, Update an Incident). Not repeatable: after
+        OutcomeUnknownError read it first.
+        """
         incident = dict(fields, type="incident_reference")
         self.call("PUT", "/incidents/" + incident_id, {"incident": incident}, by)
 
@@ -113,10 +115,14 @@ class RestClient:
         rows = [row for row in rows if isinstance(row, dict)]
         return [_note(row) for row in sorted(rows, key=lambda row: str(row.get("created_at")))]
 
-    def add_note(self, incident_id: str, text: str, by: Optional[str] = None) -> Optional[str]:
-        """Write a note on an incident, once: it is looked up before it is written a second time.
-        Returns its id.
+    def add_note(self, incident_id: str, text: str, by: Optional[str] = None,
+                 look_first: bool = False) -> Optional[str]:
+        """Write a note on an incident, once: it is looked up before it is written a second time, or
+        before the first with ``look_first``, for a step that may be repeated. Returns its id.
         """
+        present = self._find_note(incident_id, text) if look_first else None
+        if present is not None:
+            return present.id
         self._announce(incident_id, text)
         tries = 0
         while True:
@@ -126,11 +132,15 @@ class RestClient:
                                  {"note": {"content": text}}, by)
                 return _note(as_object(body.get("note"))).id
             except OutcomeUnknownError:
-                for note in self.notes(incident_id):
-                    if plain(note.text) == plain(text):
-                        return note.id
+                present = self._find_note(incident_id, text)
+                if present is not None:
+                    return present.id
                 if tries == 2:
                     raise
+
+    def _find_note(self, incident_id: str, text: str) -> Optional[Note]:
+        return next((note for note in self.notes(incident_id) if plain(note.text) == plain(text)),
+                    None)
 
     def _announce(self, incident_id: str, text: str) -> None:
         if self._before_note is not None:

@@ -90,13 +90,17 @@ class StackFlowClient:
                       key=lambda row: str(row.get("created_at") or ""))
         return [_note(row) for row in rows]
 
-    def add_note(self, number: str, text: str) -> Optional[str]:
-        """Add a work note, once: it is looked up before it is written a second time. Returns its
-        id, where StackFlow shows one.
+    def add_note(self, number: str, text: str, look_first: bool = False) -> Optional[str]:
+        """Add a work note, once: it is looked up before it is written a second time, or before the
+        first with ``look_first``, for a step that may be repeated. Returns its id, where StackFlow
+        shows one.
         """
+        path = "/incidents/%s/notes" % number
+        present = self._find_note(path, text) if look_first else None
+        if present is not None:
+            return present.id
         if self._before_note is not None:
             self._before_note(number, text)
-        path = "/incidents/%s/notes" % number
         tries = 0
         while True:
             tries += 1
@@ -104,11 +108,14 @@ class StackFlowClient:
                 body = self.call("POST", path, {"note": text})
                 return _note(as_object(as_object(body).get("data", body))).id
             except OutcomeUnknownError:
-                for row in self.pages(path):
-                    if _has_words(row, text):
-                        return _note(row).id
+                present = self._find_note(path, text)
+                if present is not None:
+                    return present.id
                 if tries == 2:
                     raise
+
+    def _find_note(self, path: str, text: str) -> Optional[Note]:
+        return next((_note(row) for row in self.pages(path) if _has_words(row, text)), None)
 
     def pages(self, path: str, params: Params = ()) -> Iterator[Mapping[str, Any]]:
         """All rows of a list. The vendor prints no envelope but `data`: a page that is not full is
