@@ -126,6 +126,9 @@ SITES: Dict[str, Site] = {
         "/users", lambda on: on.pack.rest.user_email("casey@example.com")),
     "RestClient.set_status": write(
         "PUT", "/incidents/{id}", lambda on: on.pack.rest.set_status(on.id, "acknowledged")),
+    "RestClient.newest": read(
+        "/incidents", lambda on: on.pack.rest.newest([on.world.api], ["triggered"], 3)),
+    "RestClient.notes": read("/incidents/{id}/notes", lambda on: on.pack.rest.notes(on.id)),
     "RestClient.add_note": write(
         "POST", "/incidents/{id}/notes", lambda on: on.pack.rest.add_note(on.id, WORDS),
         found=True),
@@ -153,6 +156,10 @@ SITES: Dict[str, Site] = {
         INCIDENTS + "/{number}", lambda on: on.pack.stackflow.incident(on.number)),
     "StackFlowClient.created_for": read(
         INCIDENTS, lambda on: on.pack.stackflow.created_for("Q0ABCDEF")),
+    "StackFlowClient.newest": read(
+        INCIDENTS, lambda on: on.pack.stackflow.newest("Platform Engineering")),
+    "StackFlowClient.notes": read(
+        INCIDENTS + "/{number}/notes", lambda on: on.pack.stackflow.notes(on.number)),
     "StackFlowClient.create": write(
         "POST", INCIDENTS, lambda on: on.pack.stackflow.create(FIELDS), needs=True),
     "StackFlowClient.update": write(
