@@ -126,6 +126,16 @@ def sensors() -> str:
          sensor["description"]) for sensor in load("sensors")])
 
 
+def aliases() -> str:
+    rows = []
+    for alias in load("aliases"):
+        shown = [one if isinstance(one, str) else one["display"] for one in alias["formats"]]
+        ref = alias["action_ref"].partition(".")[2]
+        rows.append((", ".join("`%s`" % text for text in shown), "`%s`" % alias["name"],
+                     "`%s`" % ref, alias["description"]))
+    return table(("command", "alias", "action", "does"), rows)
+
+
 def policies() -> str:
     rows = []
     for policy in load("policies"):
@@ -140,7 +150,7 @@ def policies() -> str:
 
 PARTS: Dict[str, Callable[[], str]] = {
     "configuration": configuration, "actions": actions, "triggers": triggers, "rules": rules,
-    "sensors": sensors, "policies": policies}
+    "sensors": sensors, "policies": policies, "aliases": aliases}
 
 
 def update(text: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import jsonschema
 
 from . import config as pack_config
-from . import criteria, schemas, templates
+from . import chat, criteria, schemas, templates
 from .datastore import Api, Datastore, decrypt
 from .executions import FINAL, STOPPED, Execution, Scheduler
 from .pack import SECONDS, TIMER, Pack, RegistrationError, explain
@@ -126,7 +126,22 @@ class LocalStackStorm:
 
     def run_action(self, ref: str, parameters: Any = None, timeout: float = 60) -> Execution:
         """Run an action and wait for its end, at most ``timeout`` seconds."""
-        execution = self.start_action(ref, parameters)
+        return self._ended_within(self.start_action(ref, parameters), timeout)
+
+    def chat(self, command: str, user: str = "", timeout: float = 60) -> tuple:
+        """Say something in chat: the execution, and the messages that came back.
+
+        Raises ValueError where the command fits no alias, or several, or gives what does not fit.
+        """
+        alias, given = chat.match(self.pack.aliases, command)
+        declared = self.pack.action(alias["action_ref"])["declared"]
+        execution = self._request(alias["action_ref"], chat.parameters(
+            self._env, alias, given, user, declared), None)
+        acknowledged = chat.acknowledgement(self._env, alias, execution)
+        answer = chat.answer(self._env, alias, self._ended_within(execution, timeout))
+        return execution, [message for message in (acknowledged, answer) if message]
+
+    def _ended_within(self, execution: Execution, timeout: float) -> Execution:
         with self._scheduler.changed:
             if not self._scheduler.changed.wait_for(lambda: execution.status in FINAL, timeout):
                 raise TimeoutError("%r has not ended after %s seconds" % (execution, timeout))
@@ -260,9 +275,10 @@ class LocalStackStorm:
         if execution.parent:
             self.engine.ended(execution)
 
-    def _request(self, ref: str, given: dict, context: dict, rule: Any = None, instance: Any = None,
+    def _request(self, ref: str, given: dict, context: Any, rule: Any = None, instance: Any = None,
                  parent: Any = None, task: Any = None, delay: int = 0) -> Execution:
-        """Render, check and queue an execution; what does not fit is kept as a failed one.
+        """Render, check and queue an execution; what does not fit is kept as a failed one. Without
+        a ``context``, from chat, nothing is rendered, and it raises ValueError.
 
         StackStorm keeps no execution for it: the API answers 400, a rule's enforcement fails, and
         so does a workflow, whatever was to follow the task.
@@ -273,13 +289,16 @@ class LocalStackStorm:
             if not action["enabled"]:
                 raise ValueError("action %s is disabled" % ref)
             declared = action["declared"]
-            execution.stored = stored = templates.render_parameters(
+            stored = given if context is None else templates.render_parameters(
                 self._env, declared, given, dict(self._context(rule), **context))
+            execution.stored = stored
             schemas.validate(stored, schemas.table(declared))
             fixed = [name for name in stored if declared[name].get("immutable")]
             if fixed:
                 raise ValueError("parameters %s are immutable" % fixed)
         except (ValueError, jsonschema.ValidationError) as error:
+            if context is None:
+                raise ValueError(explain(error))
             execution.status, execution.error = "failed", explain(error)
         self._log.info("execution %s of %s is %s", execution.id, ref, execution.status)
         self._scheduler.submit(execution, delay)

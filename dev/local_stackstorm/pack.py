@@ -14,7 +14,7 @@ import jinja2
 import jsonschema
 import yaml
 
-from . import criteria, schemas, templates, workflows
+from . import chat, criteria, schemas, templates, workflows
 from .runners import RUNNERS, OrquestaRunner
 
 _TEXT = {"type": "string"}
@@ -202,9 +202,7 @@ class Pack:
 
     def _check_alias(self, alias: dict) -> None:
         known = self.action(alias["action_ref"])["parameters"]
-        for item in alias["formats"]:
-            for text in [item] if isinstance(item, str) else item["representation"]:
-                unknown = set(re.findall(r"\{\{\s*(\w+)", text)) - set(known)
-                if unknown:
-                    raise ValueError("%s: no parameter of %s"
-                                     % (sorted(unknown), alias["action_ref"]))
+        named = set(re.findall(r"(?:\{\{\s*|\(\?P<)(\w+)", " ".join(chat.formats(alias))))
+        unknown = named.union(alias["immutable_parameters"]) - set(known)
+        if unknown:
+            raise ValueError("%s: no parameter of %s" % (sorted(unknown), alias["action_ref"]))

@@ -91,7 +91,8 @@ def _explain_record(pack: Pack, incident_id: str) -> Dict[str, Any]:
     entry = entry_of_service(pack.settings, incident.service_id)
     found: Dict[str, Any] = {
         "entry": None, "service_id": incident.service_id, "service_name": incident.service_name,
-        "key": None, "escalation_policy": None, "warnings": []}
+        "service_url": incident.service_id and _url(pack, incident.service_id), "key": None,
+        "escalation_policy": None, "warnings": []}
     if entry is None:
         rule, why = None, "service %s (%s) is not in service_mapping: no record is created" % (
             incident.service_id, incident.service_name)
@@ -121,9 +122,15 @@ def _destination(pack: Pack, entry: ServiceMapping) -> Dict[str, Any]:
     except PackError as error:  # the routing itself needs no REST key
         warnings.append("the escalation policy is not known: %s" % error.message)
     return {"entry": place, "service_id": entry.service_id, "service_name": entry.service_name,
+            "service_url": _url(pack, entry.service_id),
             "key": {"position": place + ".integration_key",
                     "fingerprint": fingerprint(entry.integration_key)},
             "escalation_policy": policy, "warnings": warnings}
+
+
+def _url(pack: Pack, service_id: str) -> str:
+    """Where people see a service (REST API, Get a Service, `html_url`)."""
+    return "%s/service-directory/%s" % (pack.settings.pagerduty.web_url, service_id)
 
 
 def list_oncall(pack: Pack, assignment_group: Optional[str] = None) -> Dict[str, Any]:

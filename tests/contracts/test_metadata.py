@@ -69,6 +69,21 @@ TRIGGERS = {"pagerduty_event", "stackflow_event", "stackflow_sla_event"}
 POLICIES = {"create_stackflow_incident": ("delay", ["incident_id"]),
             "escalate_sla_breach": ("cancel", ["incident_id", "sla_policy"]),
             "reconcile": ("cancel", None)}
+# ... and which words in chat start which action.
+ALIASES = {
+    "trigger": ("pd trigger INC", "trigger_incident"),
+    "ack": ("pd ack ID", "acknowledge_incident"),
+    "resolve": ("pd resolve ID [because TEXT]", "resolve_incident"),
+    "escalate": ("pd escalate ID [to POLICY]", "escalate_incident"),
+    "status": ("pd status ID", "sync_status"),
+    "note": ("pd note ID TEXT", "add_note"),
+    "list": ("pd list", "list_incidents"),
+    "oncall": ("pd oncall [GROUP]", "list_oncall"),
+    "route": ("pd route GROUP [category CATEGORY] [priority P1]", "explain_routing"),
+    "reconcile": ("pd reconcile", "reconcile"),
+    "reconcile_dry_run": ("pd reconcile dry run", "reconcile"),
+    "check": ("pd check", "check_connection"),
+    "test": ("pd test SERVICE", "send_test_event")}
 LINKS = {"actions/lib": "../lib", "actions/workflows": "../workflows",
          "sensors/pagerduty_stackflow": "../lib/pagerduty_stackflow"}
 
@@ -81,6 +96,7 @@ def load(kind):
 
 ACTION_FILES, RULE_FILES = load("actions"), load("rules")
 SENSOR_FILES, POLICY_FILES = load("sensors"), load("policies")
+ALIAS_FILES = load("aliases")
 SCHEMAS = {"%s.%s" % (REF, trigger["name"]): trigger["payload_schema"]
            for sensor in SENSOR_FILES.values() for trigger in sensor["trigger_types"]}
 PYTHON_ACTIONS = sorted(name for name, action in ACTION_FILES.items()
@@ -107,7 +123,7 @@ def test_there_is_something_to_check():
     assert PYTHON_ACTIONS and RULE_FILES and SENSOR_FILES and POLICY_FILES
 
 
-@pytest.mark.parametrize("kind", ["actions", "rules", "policies"])
+@pytest.mark.parametrize("kind", ["actions", "rules", "policies", "aliases"])
 def test_files_are_named_after_what_they_hold(kind):
     for stem, content in load(kind).items():
         assert content["name"].split(".")[0] == stem
@@ -162,6 +178,27 @@ def test_a_rule_gives_an_action_what_it_takes(name):
     action = RULE_FILES[name]["action"]
     parameters = own_action(action["ref"])["parameters"]
     given = set(action["parameters"])
+    assert given <= set(parameters)
+    assert {key for key, each in parameters.items() if each.get("required")} <= given
+
+
+@pytest.mark.parametrize("name", sorted(ALIAS_FILES))
+def test_an_alias_is_a_command_of_the_published_interface(name):
+    alias = ALIAS_FILES[name]
+    shown, action = ALIASES[name]
+    text, = alias["formats"]
+    assert (text if isinstance(text, str) else text["display"]) == shown
+    assert alias["action_ref"] == "%s.%s" % (REF, action)
+
+
+@pytest.mark.parametrize("name", sorted(ALIAS_FILES))
+def test_an_alias_gives_its_action_what_it_takes(name):
+    alias = ALIAS_FILES[name]
+    parameters = own_action(alias["action_ref"])["parameters"]
+    text, = alias["formats"]
+    texts = [text] if isinstance(text, str) else text["representation"]
+    given = set(re.findall(r"(?:\{\{ |\(\?P<)(\w+)", " ".join(texts)))
+    given |= set(alias.get("immutable_parameters", {}))
     assert given <= set(parameters)
     assert {key for key, each in parameters.items() if each.get("required")} <= given
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, NamedTuple, Optional, Protocol
+from typing import Any, Dict, List, NamedTuple, Optional, Protocol, Tuple
 
 from dev.site import LocalSite, wait_for
 
@@ -40,6 +40,12 @@ class Target(Protocol):
 
     def run(self, action: str, **parameters: Any) -> Execution:
         """Run an action of the pack and wait for its end."""
+
+    def chat(self, command: str, user: str = "") -> Tuple[Execution, List[str]]:
+        """Say something to the bot: its run, when that has ended, and all that was answered.
+
+        Raises ValueError where the words fit no alias, or do not fit its action.
+        """
 
     def executions(self, action: str = "", rule: str = "") -> List[Execution]:
         """Executions, oldest first; those of one action or of one rule where it is named."""
@@ -94,6 +100,10 @@ class LocalTarget:
 
     def run(self, action: str, **parameters: Any) -> Execution:
         return _execution(self._platform.run_action(PACK + action, parameters, WAIT_SECONDS))
+
+    def chat(self, command: str, user: str = "") -> Tuple[Execution, List[str]]:
+        execution, messages = self._platform.chat(command, user, WAIT_SECONDS)
+        return _execution(execution), messages
 
     def executions(self, action: str = "", rule: str = "") -> List[Execution]:
         found = [_execution(one) for one in self._platform.executions(action)]

@@ -7,9 +7,9 @@ from explain_routing import ExplainRoutingAction
 
 from pagerduty_stackflow import sync
 
-SHOWN = {"entry", "service_id", "service_name", "key", "escalation_policy", "warnings",
-         "assignment_group", "category", "priority", "severity", "reaches_threshold", "rule", "why",
-         "stackflow_id", "pagerduty_incident_id"}
+SHOWN = {"entry", "service_id", "service_name", "service_url", "key", "escalation_policy",
+         "warnings", "assignment_group", "category", "priority", "severity", "reaches_threshold",
+         "rule", "why", "stackflow_id", "pagerduty_incident_id"}
 
 
 class ExplainRoutingTestCase(ActionTestCase):
@@ -39,6 +39,8 @@ class ExplainRoutingTestCase(ActionTestCase):
         result = self.explain(assignment_group="database reliability")
         self.assertEqual((result["entry"], result["service_id"]), ("service_mapping[1]", "P5678CD"))
         self.assertEqual(result["key"]["position"], "service_mapping[1].integration_key")
+        self.assertEqual(result["service_url"],
+                         "https://acme.pagerduty.com/service-directory/P5678CD")
         self.assertEqual(len(result["key"]["fingerprint"]), 16)
         self.assertEqual(result["escalation_policy"]["name"], "Databases")
         self.assertEqual(result["rule"], "stackflow_created")

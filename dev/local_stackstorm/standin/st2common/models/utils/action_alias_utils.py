@@ -17,8 +17,9 @@ def extract_parameters(format_str: str, param_stream: str) -> dict:
     """Parameters of a command by a format, all text. Raises ``ParseException``.
 
     ``key=value`` at the end of the command is cut off and becomes a parameter, whatever the format.
+    Quotes around a ``{{ field }}`` are dropped; a group of the format's own keeps them.
     """
-    text, pairs, defaults = param_stream, {}, {}  # type: str, dict, dict
+    text, pairs, defaults, fields = param_stream, {}, {}, set()  # type: str, dict, dict, set
     pair = _PAIR.search(text)
     while pair:
         pairs[pair.group(1)] = _bare(pair.group(2))
@@ -27,6 +28,7 @@ def extract_parameters(format_str: str, param_stream: str) -> dict:
 
     def pattern(field: re.Match) -> str:
         blank, name, default = field.groups()
+        fields.add(name)
         group = "%s(?P<%s>%s|.+?)" % (blank, name, _VALUE)
         if default is None:
             return group
@@ -39,7 +41,8 @@ def extract_parameters(format_str: str, param_stream: str) -> dict:
     match = re.compile(start + regex + end, re.DOTALL).search(" %s " % text)
     if not match:
         raise ParseException("%r does not fit %r" % (param_stream, format_str))
-    found = {name: _bare(value or defaults.get(name)) for name, value in match.groupdict().items()}
+    found = {name: _bare(value or defaults.get(name)) if name in fields else value
+             for name, value in match.groupdict().items()}
     found.update(pairs)
     if format_str and not text.strip() and not any(found.values()):
         raise ParseException("no value and no default")
