@@ -48,6 +48,18 @@ def test_an_incident_is_triggered_taken_noted_and_resolved_in_chat(scene: Scene)
         note.content for note in incident.notes]
 
 
+def test_an_incident_climbs_its_policy_or_another_one_in_chat(scene: Scene) -> None:
+    number, incident = scene.pair()
+    answer = say(scene, "pd escalate " + number)
+    assert answer.startswith("%s: done, Escalated by request" % number)
+    assert answer.endswith(links(scene, number, incident.id))
+    assert [note.content.rpartition(": ")[2] for note in incident.notes] == [
+        "asked in chat by casey"]
+    say(scene, "pd escalate %s to %s" % (incident.id, scene.site.database_policy))
+    assert incident.policy_id == scene.site.database_policy
+    scene.pagerduty.resolve(incident.id, scene.site.casey)
+
+
 def test_what_is_open_who_is_on_call_and_where_a_group_leads_can_be_asked(scene: Scene) -> None:
     number, incident = scene.pair()
     answer = say(scene, "pd list")

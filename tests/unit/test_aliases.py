@@ -35,6 +35,11 @@ PHRASES = {
             NUMBER, resolution="the disk is new"),
         "pd resolve INC0001234 because of it because \"I said so\"": about(
             NUMBER, resolution="of it because \"I said so\"")},
+    "escalate": {
+        "pd escalate INC0001234": about(NUMBER, escalation_policy_id=None),
+        "pd escalate %s to PABCDEF" % INCIDENT: about(INCIDENT, escalation_policy_id="PABCDEF"),
+        "pd escalate INC0001234 escalation_level=2": about(
+            NUMBER, escalation_policy_id=None, escalation_level="2")},
     "note": {
         "pd note INC0001234 on it": about(NUMBER, text="on it"),
         "pd note INC0001234 pd list": about(NUMBER, text="pd list"),
@@ -89,6 +94,10 @@ class AckTestCase(Phrases, BaseActionAliasTestCase):
 
 class ResolveTestCase(Phrases, BaseActionAliasTestCase):
     action_alias_name = "resolve"
+
+
+class EscalateTestCase(Phrases, BaseActionAliasTestCase):
+    action_alias_name = "escalate"
 
 
 class NoteTestCase(Phrases, BaseActionAliasTestCase):
@@ -172,3 +181,6 @@ def test_who_asks_in_chat_is_named_and_nobody_else_can_be():
         assert chat.parameters(env, alias, given, "{{ casey }}", {})[parameter] == "{{ casey }}"
         with pytest.raises(ValueError):
             chat.parameters(env, alias, dict(given, **{parameter: "boss"}), "casey", {})
+    reasons = [chat.parameters(env, ALIASES["escalate"], {}, user, {})["reason"]
+               for user in ("casey", "")]
+    assert reasons == ["asked in chat by casey", "asked in chat"]

@@ -431,6 +431,13 @@ def test_notes_that_the_pack_writes_for_other_reasons_do_not_cross(world):
     assert len(world.in_pagerduty(incident)) == 2
 
 
+def test_the_notes_of_an_escalation_on_both_sides_stay_where_they_are(world):
+    world.act("escalate_incident", incident_id=world.number, reason="nobody answers")
+    world.settle()
+    assert len(world.in_pagerduty()) == len(world.in_stackflow()) == 1
+    assert "nobody answers" in world.in_stackflow()[0]
+
+
 def test_the_resolution_note_of_a_person_crosses(world):
     world.pagerduty.resolve(world.incident_id, world.casey, note="pool enlarged")
     world.settle()
