@@ -1,4 +1,4 @@
-"""Situations that few sites ever meet, each with the one clause of the core that is there for it."""
+"""Situations that few sites ever meet, each with the one clause of the core that is for it."""
 
 from __future__ import annotations
 
