@@ -1,0 +1,159 @@
+"""Situations that few sites ever meet, each with the one clause of the core that is for it."""
+
+from __future__ import annotations
+
+import pytest
+from world import World
+
+from pagerduty_stackflow import prefilter
+from pagerduty_stackflow.incidents import StackFlowIncident
+from pagerduty_stackflow.links import Links
+from pagerduty_stackflow.pairs import read_pair
+
+GROUP = "Platform Engineering"
+JANE = "jane@example.com"
+
+
+@pytest.fixture
+def world():
+    return World()
+
+
+def paged(world):
+    """The number of a record and the PagerDuty id of its incident."""
+    number = world.stackflow.create_incident("Timeout", "P1", group=GROUP, category="api")
+    world.settle()
+    (incident,) = world.pagerduty.incidents()
+    return number, incident.id
+
+
+def link_of(world, number):
+    return Links(world.store).read(number)[0]
+
+
+def notes_of(world, number):
+    return [one["note"] for one in world.stackflow.notes(number)]
+
+
+def test_a_record_reopened_beside_an_incident_that_is_open_was_not_reopened_after_a_resolve(world):
+    number, _ = paged(world)
+    world.stackflow.set_state(number, "resolved")
+    world.run(5)
+    world.stackflow.reopen(number)
+    world.run(5)  # both events wait, nothing is resolved in PagerDuty yet
+    told = StackFlowIncident.from_record(world.payloads[-1][1]["incident"])
+    pair = read_pair(world.pack(), number, hint=told)
+    assert told.reopened_at > pair.incident.status_changed_at
+    assert pair.reopened is None
+
+
+def test_what_is_resolved_on_both_sides_is_left_alone_and_its_history_unread(world):
+    number, incident = paged(world)
+    world.pagerduty.resolve(incident, by=world.casey)
+    world.settle(3600)
+    before = link_of(world, number)
+    world.pagerduty.requests.clear()
+    assert world.act("resolve_incident", incident_id=number,
+                     incident=world.stackflow.incident(number)).outcome == "already"
+    assert link_of(world, number) == before
+    assert not any(one.path.endswith("/log_entries") for one in world.pagerduty.requests)
+
+
+def test_a_pair_that_a_person_opened_before_the_first_run_is_paged_again_when_it_is_reopened():
+    world = World(start=False)
+    number = world.stackflow.create_incident("Timeout", "P1", group=GROUP)
+    world.queue.clear()
+    world.run(60)
+    Links(world.store).ensure_start(world.pack().clock)
+    assert world.act("trigger_incident", incident_id=number).outcome == "skipped"
+    world.act("trigger_incident", incident_id=number, force=True)
+    world.settle()
+    world.stackflow.set_state(number, "resolved")
+    world.settle()
+    world.stackflow.reopen(number)
+    world.settle()
+    assert [one.status for one in world.pagerduty.incidents()] == ["resolved", "triggered"]
+
+
+def test_a_late_event_of_a_record_that_another_carries_on_for_writes_nothing(world):
+    number, incident = paged(world)
+    world.pagerduty.resolve(incident, by=world.casey)
+    world.settle()
+    world.stackflow.close(number)
+    world.settle(10)
+    world.pagerduty.reopen(incident, by=world.casey)
+    world.settle()
+    assert len(world.stackflow.incidents()) == 2
+    notes, writes = notes_of(world, number), len(world.stackflow.writes)
+    late = world.stackflow.incident(number)
+    for event in (late, dict(late, assigned_to=JANE)):
+        outcome = world.act("resolve_incident", incident_id=number, incident=event)
+        assert outcome.outcome == "skipped" and "carried on in" in outcome.reason
+    assert (notes_of(world, number), len(world.stackflow.writes)) == (notes, writes)
+    assert world.pagerduty.incident(incident).status != "resolved"
+
+
+def test_an_assignment_while_the_target_of_a_merge_cannot_be_seen_is_carried_to_it_later(world):
+    incident = world.pagerduty.create_incident(world.api, "Disk full", world.casey)
+    world.settle()
+    number = world.records_of(incident)[0]["number"]
+    world.stackflow.assign(number, person="casey@example.com")
+    world.settle()
+    target = world.pagerduty.create_incident(world.api, "The cause", world.casey)
+    world.settle()
+    world.pagerduty.faults.add("GET /incidents/" + target, status=404, times=99)
+    world.pagerduty.merge(target, [incident], by=world.casey)
+    world.settle()
+    world.stackflow.assign(number, person="robin@example.com")
+    world.settle()
+    assert world.pagerduty.incident(target).status == "triggered"
+    world.pagerduty.faults.clear()
+    world.act("acknowledge_incident", incident_id=number,
+              incident=world.stackflow.incident(number))
+    assert world.pagerduty.incident(target).status == "acknowledged"
+
+
+def test_a_run_that_finds_the_new_alert_of_another_reports_it_as_done_already(world):
+    number, _ = paged(world)
+    world.stackflow.set_state(number, "resolved")
+    world.settle()
+    before = link_of(world, number)
+    world.stackflow.reopen(number)
+    world.settle()
+    Links(world.store).write(before)
+    outcome = world.act("trigger_incident", incident_id=number)
+    assert outcome.outcome == "already" and "is open under" in outcome.reason
+    assert len(world.pagerduty.incidents()) == 2
+
+
+def test_a_link_that_was_lost_is_answered_by_the_one_key_of_its_service(world):
+    number, incident = paged(world)
+    world.run(120)
+    del world.store.values["pagerduty_stackflow.link." + number]
+    world.stackflow.assign(number, person="somebody@elsewhere.example")
+    world.settle()
+    assert world.pagerduty.incident(incident).status == "acknowledged"
+
+
+@pytest.mark.parametrize("kind, apply", [
+    ("incident.resolved", False), ("incident.annotated", True), ("incident.reassigned", True)])
+def test_without_bidirectional_sync_only_states_and_records_are_kept_from_stackflow(kind, apply):
+    world = World(bidirectional_sync=False, sync_notes=True)
+    payload = {"event_type": kind, "incident": {"id": "Q1", "service_id": world.api}}
+    assert prefilter.judge(prefilter.PAGERDUTY_EVENT, payload, world.settings,
+                           Links(world.store), None)[0] is apply
+
+
+def test_a_service_that_left_the_mapping_is_reopened_into_a_record_without_a_group(world):
+    number, incident = paged(world)
+    world.pagerduty.resolve(incident, by=world.casey)
+    world.settle()
+    world.stackflow.close(number)
+    world.settle(10)
+    world.configure(service_mapping=world.config["service_mapping"][1:],
+                    templates={"description": "[[ mapping ]]"})
+    world.pagerduty.reopen(incident, by=world.casey)
+    world.settle()
+    (made,) = world.records_of(incident)
+    assert made["number"] != number and not made.get("assignment_group")
+    assert made["description"].startswith("None")
