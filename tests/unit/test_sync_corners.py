@@ -139,7 +139,8 @@ def test_a_link_that_was_lost_is_answered_by_the_one_key_of_its_service(world):
     ("incident.resolved", False), ("incident.annotated", True), ("incident.reassigned", True)])
 def test_without_bidirectional_sync_only_states_and_records_are_kept_from_stackflow(kind, apply):
     world = World(bidirectional_sync=False, sync_notes=True)
-    payload = {"event_type": kind, "incident": {"id": "Q1", "service_id": world.api}}
+    payload = {"event_type": kind, "occurred_at": None, "note": {"id": "N1", "content": "Look"},
+               "incident": {"id": "Q1", "service_id": world.api}}
     assert prefilter.judge(prefilter.PAGERDUTY_EVENT, payload, world.settings,
                            Links(world.store), None)[0] is apply
 
