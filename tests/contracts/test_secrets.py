@@ -38,7 +38,9 @@ ACTIONS = {
     "resolve_incident": {"by": "jane@example.com", "resolution": "disk replaced"},
     "create_stackflow_incident": {},
     "set_stackflow_state": {"state": "resolved", "note": "disk replaced", "by": "jane"},
-    "get_incident": {}}
+    "get_incident": {},
+    "escalate_incident": {"reason": "disk replaced", "escalation_level": 1},
+    "follow_escalation": {"sla_policy": "P1", "run": "execution", "begin": True}}
 """Actions about one incident, and what they are given beside its id."""
 OTHERS = {
     "check_connection": [{}],
@@ -82,6 +84,9 @@ class SecretsTestCase(ActionTestCase):
             previous_integration_keys=[self.secret("previous key", 32)])
         self.pagerduty.add_api_key(self.secrets["REST key"])
         self.stackflow.add_token(self.secrets["token"])
+        self.config["escalation_mapping"] = [{
+            "stackflow_sla_policy": "P1", "pagerduty_escalation_policy_id": self.policy,
+            "trigger_on": "sla_breach"}]
         for name in ("integration key", "previous key"):
             self.pagerduty.add_integration(self.service, key=self.secrets[name])
         self._listen()
