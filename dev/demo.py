@@ -10,10 +10,14 @@ import sys
 import time
 from typing import Any, Callable, List, NamedTuple, Optional, Tuple
 
-from dev.site import API, CASEY, DATABASE, PLATFORM, STORE, LocalSite, wait_for
+from dev.site import API, CASEY, DATABASE, PLATFORM, SLA, STORE, LocalSite, wait_for
 
 PATIENCE = 10.0
 """Seconds until a row counts as failed; each takes well under one on an idle machine."""
+ESCALATION_PATIENCE = 30.0
+"""The same for an escalation, which gives people time to answer."""
+ANSWER_SECONDS = 1.2
+"""The time they have here, on each level."""
 RIGHT, LEFT, STILL = "->", "<-", "  "
 LINE = "{:<26} {:<38} {:<2} {:<46} {:>6}"
 TIMER = "core.st2.IntervalTimer"
@@ -76,9 +80,9 @@ class Stage:
         """From here on it is timed; the person's act follows."""
         self._since = time.monotonic()
 
-    def expect(self, condition: Callable[[], Any], what: str) -> Any:
+    def expect(self, condition: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:
         """Wait for what the row shows; it has to hold still when everything has become quiet."""
-        found = wait_for(condition, PATIENCE, lambda: what)
+        found = wait_for(condition, seconds, lambda: what)
         self._took()
         self._expected = condition, what
         return found
@@ -313,6 +317,34 @@ def doubled_from_pagerduty(stage: Stage) -> Tuple[str, str, str]:
     return "%s made, once" % number, LEFT, "#%d opened, told twice" % incident.number
 
 
+@row("SLA breached, answered")
+def sla_answered(stage: Stage) -> Tuple[str, str, str]:
+    number, incident = stage.pair("Payments fail")
+    site = stage.site
+    stage.start()
+    stage.stackflow.breach_sla(number, SLA)
+    stage.expect(lambda: incident.assignees == [site.kim], "the policy to be started")
+    stage.pagerduty.acknowledge(incident.id, by=site.kim)
+    stage.expect(lambda: (incident.status, site.last_resort(number)) == ("acknowledged", None),
+                 "an end of the escalation")
+    return "%s late for %s" % (number, SLA), RIGHT, "policy started, Kim paged, who acknowledges"
+
+
+@row("SLA breached, no answer")
+def sla_unanswered(stage: Stage) -> Tuple[str, str, str]:
+    number, incident = stage.pair("Payments fail again")
+    site = stage.site
+    stage.start()
+    stage.stackflow.breach_sla(number, SLA)
+    stage.expect(lambda: incident.assignees == [site.kim], "the policy to be started")
+    stage.expect(lambda: incident.assignees == [site.max], "the next level", ESCALATION_PATIENCE)
+    last = stage.expect(lambda: site.last_resort(number), "a last resort", ESCALATION_PATIENCE)
+    stage.stackflow.set_state(number, "resolved")
+    stage.expect(lambda: incident.status == last.status == "resolved", "both alerts resolved")
+    return ("%s late for %s, then resolved" % (number, SLA), RIGHT,
+            "Kim, Max, at last Casey again; both resolved")
+
+
 @row("integration verified")
 def integration_verified(stage: Stage) -> Tuple[str, str, str]:
     stage.start()
@@ -339,7 +371,9 @@ def main() -> int:
     """Play all rows; 0 when they hold and every rule was fired."""
     began = time.monotonic()
     failures: List[str] = []
-    with LocalSite() as site:
+    made = LocalSite()
+    made.platform_config.update(made.escalating(ANSWER_SECONDS))
+    with made as site:
         print("Simulated PagerDuty on %s and StackFlow on %s; the pack on the local platform with\n"
               "%d rules, its webhook listener on %s. Up in %.1f s.\n" % (
                   site.pagerduty_url, site.stackflow_url, len(site.platform.pack.rules),

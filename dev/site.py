@@ -28,6 +28,8 @@ PLATFORM, DATABASE, NOBODY = "Platform Engineering", "Database Reliability", "Fa
 API, STORE = "Production API", "Database Service"
 CASEY, ROBIN, DANA, LEE = ("casey@example.com", "robin@example.com", "dana@example.com",
                            "lee@example.com")
+SLA = "P1-Response-SLA"
+"""Its breach starts the escalation policy of the incident commanders, where it is mapped."""
 OUTSIDER = "sam@example.com"
 """Works in StackFlow, unknown to PagerDuty."""
 EVENT_DELAY = 0.05
@@ -39,9 +41,9 @@ SOON_SECONDS = 1.0
 class Site:
     """PagerDuty and StackFlow with their accounts, and the config that a real site would have.
 
-    Two services on two escalation policies with two people each; a third service and a third group
-    that nobody mapped. ``keys`` are the secrets by the names under which the datastore has them;
-    the config holds only expressions that name these.
+    Two services on two escalation policies with two people each, and a third policy for breached
+    SLAs; a third service and a third group that nobody mapped. ``keys`` are the secrets by the
+    names under which the datastore has them; the config holds only expressions that name these.
     """
 
     def __init__(self) -> None:
@@ -83,6 +85,14 @@ class Site:
             "webhook_listener": {"port": self.port, "public_url": self.listener_url}}
         return copy.deepcopy(dict(config, **changes))
 
+    def escalating(self, seconds: float) -> Dict[str, Any]:
+        """Changes of the config with which breaches of SLA are escalated, two levels up, with so
+        many seconds to answer.
+        """
+        return {"escalation_mapping": [{"stackflow_sla_policy": SLA, "trigger_on": "sla_breach",
+                                        "pagerduty_escalation_policy_id": self.command_policy}],
+                "escalation": {"acknowledge_timeout_minutes": seconds / 60, "max_levels": 2}}
+
     @staticmethod
     def entry(service: str, name: str, group: str, category: Optional[str],
               key: str) -> Dict[str, Any]:
@@ -101,6 +111,11 @@ class Site:
         if len(found) > 1:
             raise AssertionError("%s has %d PagerDuty incidents" % (number, len(found)))
         return found[0] if found else None
+
+    def last_resort(self, number: str) -> Any:
+        """The PagerDuty incident of a record's alert of last resort, or None."""
+        found = self.pagerduty.incidents(dedup_key=self.dedup_key(number) + ":unanswered")
+        return found[-1] if found else None
 
     def records_of(self, incident_id: str) -> List[Dict[str, Any]]:
         """The StackFlow records that name a PagerDuty incident in their descriptions."""
@@ -150,14 +165,17 @@ class Site:
 
     def _set_up_pagerduty(self) -> None:
         account = self.pagerduty
-        self.casey, self.robin, self.dana, self.lee, self.bot = [
+        self.casey, self.robin, self.dana, self.lee, self.kim, self.max, self.bot = [
             account.add_user(name, email) for name, email in (
                 ("Casey Oncall", CASEY), ("Robin Second", ROBIN), ("Dana Database", DANA),
-                ("Lee Later", LEE), ("StackFlow Sync", "sync@example.com"))]
+                ("Lee Later", LEE), ("Kim Command", "kim@example.com"),
+                ("Max Command", "max@example.com"), ("StackFlow Sync", "sync@example.com"))]
         self.api_policy = account.add_escalation_policy(
             "Platform on-call", [(5, [self.casey]), (5, [self.robin])])
         self.database_policy = account.add_escalation_policy(
             "Database on-call", [(5, [self.dana]), (5, [self.lee])])
+        self.command_policy = account.add_escalation_policy(
+            "Incident command", [(30, [self.kim]), (30, [self.max])])
         self.api = account.add_service(API, self.api_policy, id="P1234AB")
         self.database = account.add_service(STORE, self.database_policy, id="P5678CD")
         self.unmapped = account.add_service("Office Network", self.api_policy, id="P0000ZZ")

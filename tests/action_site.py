@@ -54,9 +54,9 @@ class ActionTestCase(BaseActionTestCase):
         pagerduty = self.pagerduty
         self.person = pagerduty.add_user("Casey Oncall", "casey@example.com")
         pagerduty.add_user("StackFlow Sync", "sync@example.com")
-        policy = pagerduty.add_escalation_policy("Default", [(5, [self.person])])
-        self.service = pagerduty.add_service("Production API", policy, id="P1234AB")
-        self.unmapped = pagerduty.add_service("Unmapped", policy, id="P0000ZZ")
+        self.policy = pagerduty.add_escalation_policy("Default", [(5, [self.person])])
+        self.service = pagerduty.add_service("Production API", self.policy, id="P1234AB")
+        self.unmapped = pagerduty.add_service("Unmapped", self.policy, id="P0000ZZ")
         self.routing_key = pagerduty.add_integration(self.service)[1]
         pagerduty.add_api_key(REST_KEY)
         self.stackflow.add_group(GROUP)

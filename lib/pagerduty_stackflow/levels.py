@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Optional, Tuple
 from . import merge
 from .errors import ApiError, BadInputError, PackError
 from .escalation import HIGH, Seen, on_call_level
-from .incidents import PagerDutyIncident, is_stackflow_number
+from .incidents import PAGERDUTY_ID, PagerDutyIncident, is_stackflow_number
 from .links import Link
 from .pack import DONE, SKIPPED, Outcome, Pack
 from .pagerduty.account import Account
@@ -43,6 +43,9 @@ def escalate_incident(pack: Pack, incident_id: str, escalation_policy_id: Option
     if escalation_level is not None and escalation_level < 1:
         raise BadInputError("escalation_level is %r" % escalation_level, "levels start at 1")
     if escalation_policy_id:
+        if not PAGERDUTY_ID.match(escalation_policy_id):
+            raise BadInputError("%r is no id of an escalation policy" % escalation_policy_id,
+                                "give an id such as PXXXXXX, as in the policy's URL")
         Account(pack.rest).policy_name(escalation_policy_id)  # before anything is written
     pair, opened = _pair_to_escalate(pack, incident_id)
     incident, number = pair.incident, pair.link.number or None

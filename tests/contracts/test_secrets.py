@@ -39,8 +39,11 @@ ACTIONS = {
     "create_stackflow_incident": {},
     "set_stackflow_state": {"state": "resolved", "note": "disk replaced", "by": "jane"},
     "add_note": {"text": "disk replaced", "author": "jane"},
-    "reroute_incident": {"assignment_group": GROUP}, "update_stackflow_incident": {
-        "fields": {"priority": "P2"}}, "get_incident": {}}
+    "reroute_incident": {"assignment_group": GROUP},
+    "update_stackflow_incident": {"fields": {"priority": "P2"}},
+    "get_incident": {},
+    "escalate_incident": {"reason": "disk replaced", "escalation_level": 1},
+    "follow_escalation": {"sla_policy": "P1", "run": "execution", "begin": True}}
 """Actions about one incident, and what they are given beside its id."""
 OTHERS = {
     "check_connection": [{}],
@@ -87,6 +90,9 @@ class SecretsTestCase(ActionTestCase):
             previous_integration_keys=[self.secret("previous key", 32)])
         self.pagerduty.add_api_key(self.secrets["REST key"])
         self.stackflow.add_token(self.secrets["token"])
+        self.config["escalation_mapping"] = [{
+            "stackflow_sla_policy": "P1", "pagerduty_escalation_policy_id": self.policy,
+            "trigger_on": "sla_breach"}]
         for name in ("integration key", "previous key"):
             self.pagerduty.add_integration(self.service, key=self.secrets[name])
         self._listen()

@@ -1,4 +1,4 @@
-"""The alert of last resort: known as the pair's own, no record of its own, resolved with it."""
+"""The alert of last resort is known as the pair's own, is given no record, ends with the pair."""
 
 from __future__ import annotations
 
