@@ -18,7 +18,7 @@ from .incidents import STACKFLOW_NUMBER, PagerDutyIncident, StackFlowIncident, p
 from .merge import DONE_STATES, STATUS
 from .pack import Pack
 from .pagerduty import polling as log
-from .polling import Event, Poller, UnreadableError
+from .polling import Event, Item, Poller, UnreadableError
 from .prefilter import PAGERDUTY_EVENT, SLA_EVENT
 from .sla_clock import SlaClock
 from .stackflow import polling as records
@@ -72,7 +72,7 @@ class PagerDutyPoller(Poller):
         if not change.notes or not self.pack.settings.sync_notes:
             return ()
         try:
-            return self.pack.rest.notes(change.incident_id)
+            return log.notes(self.pack.rest, change.incident_id)
         except ApiError as error:
             self.logger.warning("the notes of %s cannot be read: %s", change.incident_id,
                                 words_of(error))
@@ -87,18 +87,20 @@ class StackFlowPoller(Poller):
     def __init__(self, pack: Pack, dispatcher: Dispatcher, logger: Logger) -> None:
         super().__init__(pack, dispatcher, logger)
         self._facets: Dict[str, Dict[str, Any]] = {}
+        self._noted: List[Item] = []
         self._clock: Optional[SlaClock] = None
 
     def look(self) -> None:
         client, cursor, now = self.pack.stackflow, self.cursor, self.pack.clock.now()
         clock = self._clock = self._clock or self._wound_up()
         known = {key: mark for key, (_, mark) in cursor.seen.items()}
+        self._noted = []
         rows = records.changed(client, cursor.since, known)
         for row in reversed(rows):
             if known.get(row.key) != row.mark:
                 self.take(row.key, partial(self._events, row, row.key not in known))
                 self._remember(row)
-        cursor.advance(((row.key, row.updated_at, row.mark) for row in rows), now)
+        cursor.advance([(row.key, row.updated_at, row.mark) for row in rows] + self._noted, now)
         for alert in clock.due(now):
             self.dispatcher.dispatch(SLA_EVENT, alert.payload)
             clock.told(alert)
@@ -132,19 +134,37 @@ class StackFlowPoller(Poller):
             raise UnreadableError("its number is %r, its state %r" % (record.number, record.state))
         created_at = record.created_at
         new = unseen and created_at is not None and created_at >= self.cursor.since
-        found = stackflow_event(record, self.pack.links.read(record.number)[0], new,
-                                self._facets.get(record.number, {}), self.pack.settings, self.start)
+        link = self.pack.links.read(record.number)[0]
+        found = stackflow_event(record, link, new, self._facets.get(record.number, {}),
+                                self.pack.settings, self.start)
         if self._clock is not None:
             self._clock.look(record)
-        if found is None:
+        documents = []
+        if found is not None:
+            name, previous = found
+            if "state" in previous:
+                previous["state"] = api_state(previous["state"], self._states)
+            documents.append({"event": name, "previous": previous, "event_id": "%s:%s:%s" % (
+                record.number, time_text(row.fields.get("updated_at")), row.mark)})
+        if found is not None or link is not None:
+            documents += self._comments(record.number)
+        settings = self.pack.settings.stackflow
+        return [event_of(dict(document, incident=row.fields), settings, row.mark, "poll")
+                for document in documents]
+
+    def _comments(self, number: str) -> List[Dict[str, Any]]:
+        """The record's new notes, where they are copied."""
+        if not self.pack.settings.sync_notes:
             return []
-        name, previous = found
-        if "state" in previous:
-            previous["state"] = api_state(previous["state"], self._states)
-        stamp = row.fields.get("updated_at")
-        return [event_of({"event": name, "incident": row.fields, "previous": previous,
-                          "timestamp": stamp}, self.pack.settings.stackflow,
-                         "%s:%s:%s" % (record.number, time_text(stamp), row.mark), "poll")]
+        try:
+            notes = records.new_notes(self.pack.stackflow, number, self.cursor.since)
+        except ApiError as error:
+            self.logger.warning("the notes of %s cannot be read: %s", number, words_of(error))
+            return []
+        notes = [note for note in notes if note.key not in self.cursor.seen]
+        self._noted += [(note.key, note.written_at, "") for note in notes]
+        return [{"event": "incident.comment_added", "event_id": note.key, "note": note.fields,
+                 "timestamp": note.fields.get("created_at")} for note in notes]
 
     def _remember(self, row: records.Row) -> None:
         """What an open record looked like when its events were told."""

@@ -121,6 +121,12 @@ def event(change: Change, event_type: str) -> Dict[str, Any]:
                     ":".join(map(str, (change.incident_id, event_type, service, at))))
 
 
+def notes(rest: RestClient, incident_id: str) -> Sequence[Any]:
+    """The notes of an incident as REST lists them (List notes for an incident)."""
+    listed = rest.call("GET", "/incidents/%s/notes" % incident_id).get("notes")
+    return listed if isinstance(listed, list) else ()
+
+
 def note_events(change: Change, notes: Sequence[Any]) -> List[Dict[str, Any]]:
     """The payloads for the new notes of an incident, oldest first.
 

@@ -35,6 +35,14 @@ class Row(NamedTuple):
     fields: Mapping[str, Any]
 
 
+class NoteRow(NamedTuple):
+    """A note as StackFlow lists it; ``key`` names its record and it."""
+
+    key: str
+    written_at: datetime
+    fields: Mapping[str, Any]
+
+
 def row_of(fields: Mapping[str, Any]) -> Row:
     """A record as StackFlow sent it."""
     mark = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
@@ -68,6 +76,20 @@ def _until_known(client: StackFlowClient, since: datetime, marks: Mapping[str, s
         if len(rows) == size < PAGE:
             return None
     return rows
+
+
+def new_notes(client: StackFlowClient, number: str, since: datetime) -> List[NoteRow]:
+    """The notes of a record that were written at ``since`` or later, without those that StackFlow
+    keeps internal. A note without a time is left out, as nothing tells whether it is new.
+    """
+    found = []
+    for fields in client.pages("/incidents/%s/notes" % number):
+        written_at = parse_time(time_text(fields.get("created_at")))
+        if written_at is not None and written_at >= since:
+            if fields.get("visibility") != "internal":
+                found.append(NoteRow("%s:%s" % (number, text(fields.get("id")) or row_of(
+                    fields).mark), written_at, fields))
+    return sorted(found, key=lambda note: note.written_at)
 
 
 def open_records(client: StackFlowClient, priority: str, created_after: datetime,
