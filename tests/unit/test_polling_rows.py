@@ -308,3 +308,74 @@ def test_a_lost_datastore_makes_no_duplicate():
     assert world.pd_writes() == ["trigger", "acknowledge"]
     assert len(world.stackflow.incidents()) == 2
     assert world.records_of(incident)[0]["state"] == "in_progress"
+
+
+def noting(note_visibility="public"):
+    """A pair of a site that copies notes."""
+    story = Story(False)
+    story.world.configure(sync_notes=True)
+    story.world.stackflow.switches.note_visibility = note_visibility
+    story.pollers.start()
+    return story, story.paged()
+
+
+def test_notes_of_both_sides_are_copied_once_and_not_back():
+    story, number = noting()
+    world = story.world
+    incident = incident_of(world, number)
+    world.stackflow.add_note(number, "Restarted the pool", by=JANE)
+    story.settle()
+    world.pagerduty.add_note(incident.id, "Pool is back", world.casey)
+    story.settle()
+    world.stackflow.update(number, description="Slower")
+    story.settle()
+    here = [note["note"].splitlines()[0] for note in world.stackflow.notes(number)]
+    there = [note.content.splitlines()[0] for note in incident.notes]
+    assert here == ["Restarted the pool", "Casey Oncall (PagerDuty): Pool is back"]
+    assert there == [JANE + " (StackFlow): Restarted the pool", "Pool is back"]
+    assert [event for event in story.pollers.events() if event.endswith("!") and
+            event.startswith(("incident.comment", "incident.annot"))] == [
+        "incident.comment_added!", "incident.annotated!"]
+
+
+def test_a_note_beside_a_change_of_state_is_copied_as_well():
+    story, number = noting()
+    world = story.world
+    world.stackflow.add_note(number, "Restarted the pool", by=JANE)
+    world.stackflow.assign(number, person=JANE)
+    story.settle()
+    incident = incident_of(world, number)
+    assert incident.status == "acknowledged"
+    assert len(incident.notes) == 1
+
+
+def test_internal_notes_and_what_was_written_before_are_not_copied():
+    story, number = noting("internal")
+    world = story.world
+    world.stackflow.add_note(number, "Between us", visibility="internal", by=JANE)
+    story.settle()
+    world.stackflow.add_note(number, "Restarted the pool", by=JANE)
+    story.settle()
+    world.run(3600)
+    story.pollers.start()
+    world.stackflow.update(number, description="Slower")
+    story.settle()
+    assert [note.content.splitlines()[0] for note in incident_of(world, number).notes] == [
+        JANE + " (StackFlow): Restarted the pool"]
+
+
+@pytest.mark.parametrize("side", ["stackflow", "pagerduty"])
+def test_notes_that_cannot_be_read_hold_up_nothing_else(side):
+    story, number = noting()
+    world = story.world
+    incident = incident_of(world, number)
+    getattr(world, side).faults.add("/notes", "status", status=403, times=1000)
+    if side == "stackflow":
+        world.stackflow.add_note(number, "Restarted the pool", by=JANE)
+        world.stackflow.assign(number, person=JANE)
+    else:
+        world.pagerduty.add_note(incident.id, "Mine", world.casey)
+        world.pagerduty.acknowledge(incident.id, world.casey)
+    story.settle()
+    assert incident.status == "acknowledged"
+    assert side == "stackflow" or world.stackflow.incident(number)["state"] == "in_progress"
