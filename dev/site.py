@@ -201,17 +201,18 @@ class Site:
 class LocalSite(Site):
     """A site with the pack of this repository on the local platform, its listener up and running.
 
-    ``time_scale`` multiplies the platform's own waits. ``home`` is a temporary folder with its log,
-    removed at the end.
+    ``time_scale`` multiplies the platform's own waits; ``overrides`` are a user's choice of what is
+    enabled. ``home`` is a temporary folder with its log, removed at the end.
     """
 
-    def __init__(self, time_scale: float = 0.2) -> None:
+    def __init__(self, time_scale: float = 0.2, overrides: Any = None) -> None:
         super().__init__()
         self.platform_config = self.config()
         self.home = tempfile.mkdtemp(prefix="pagerduty_stackflow_")
         try:
             self.platform = LocalStackStorm(ROOT, self.home, self.platform_config,
-                                            time_scale=time_scale, secret_keys=self.keys)
+                                            time_scale=time_scale, secret_keys=self.keys,
+                                            overrides=overrides)
         except BaseException:
             self.__exit__()
             raise

@@ -17,13 +17,14 @@ from typing import Any, Callable, Dict, List, Optional
 import requests
 import yaml
 
-from dev.local_stackstorm import criteria, datastore, templates
+from dev.local_stackstorm import criteria, datastore, schemas, templates
 from dev.simulators.base import VirtualClock, run
 from dev.simulators.in_process import InProcess
 from dev.simulators.pagerduty import PagerDuty
 from dev.simulators.stackflow import StackFlow
 from pagerduty_stackflow import (diagnosis, levels, notes, prefilter, rerouting, sending, settings,
                                  sla, sync, verification, views)
+from pagerduty_stackflow.dispatching import Dispatcher
 from pagerduty_stackflow.links import Links
 from pagerduty_stackflow.pack import Outcome, Pack
 from pagerduty_stackflow.pagerduty import webhooks as pagerduty_webhooks
@@ -88,6 +89,20 @@ class MemoryStore:
         return self.values.pop(name, None) is not None
 
 
+class Service:
+    """What a sensor reaches the platform by: the datastore, and rules in place of the broker."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._world.store, name)
+
+    def dispatch(self, trigger: str, payload: Any = None, trace_tag: Any = None) -> None:
+        self._world.before_call("dispatch")
+        self._world.dispatch(trigger, payload, trace_tag)
+
+
 class Watched(InProcess):
     """The network, with a look at every call before it is made and after it was answered."""
 
@@ -105,13 +120,16 @@ class Crash(BaseException):
 
 
 class PackClock:
-    """The virtual clock as the pack sees it: who sleeps lets the simulators work on."""
+    """The virtual clock as the pack sees it: who sleeps lets the simulators work on. It may be
+    ``ahead`` of the simulators by so many seconds.
+    """
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, ahead: float = 0.0) -> None:
         self._world = world
+        self._ahead = timedelta(seconds=ahead)
 
     def now(self) -> Any:
-        return self._world.clock.now()
+        return self._world.clock.now() + self._ahead
 
     def monotonic(self) -> float:
         return float(self._world.clock.now().timestamp())
@@ -130,6 +148,9 @@ def use_case(action: str) -> Callable[..., Any]:
 
 
 RULES = load_rules()
+TRIGGERS = {"pagerduty_stackflow." + kind["name"]: schemas.Validator(kind["payload_schema"])
+            for kind in yaml.safe_load((ROOT / "sensors" / "webhook_sensor.yaml").read_text())[
+                "trigger_types"]}
 ACTIONS = {path.stem: yaml.safe_load(path.read_text())
            for path in sorted((ROOT / "actions").glob("*.yaml"))}
 
@@ -146,6 +167,7 @@ class World:
                                    **(pagerduty or {}))
         self.stackflow = StackFlow(self.clock, self._receive)
         self.store = MemoryStore(self.clock)
+        self.service = Service(self)
         self.queue: List[Run] = []
         self.outcomes: List[Any] = []
         self.payloads: List[Any] = []
@@ -265,17 +287,17 @@ class World:
         else:
             stackflow_webhooks.verify(body, named, self.settings.stackflow)
             trigger, payload = stackflow_webhooks.parse(body, self.settings.stackflow)
-        links = Links(self.store)
-        apply, reason = prefilter.judge(trigger, payload, self.settings, links, links.start())
-        payload["sync"] = {"apply": apply, "reason": reason}
-        payload = json.loads(json.dumps(payload))
-        self.payloads.append((trigger, payload))
-        for rule in RULES:
-            if rule["trigger"]["type"] != "pagerduty_stackflow." + trigger:
-                continue
-            if criteria.matches(rule["criteria"], payload):
-                self.queue.append(self._run_of(rule, payload))
+        Dispatcher(self.service, self.settings, PackClock(self)).dispatch(trigger, payload)
         return 202
+
+    def dispatch(self, trigger: str, payload: Any = None, trace_tag: Any = None) -> None:
+        """A trigger of a sensor: it has to fit its schema, and is matched with the rules."""
+        payload = json.loads(json.dumps(payload))
+        TRIGGERS[trigger].validate(payload)
+        self.payloads.append((trigger.partition(".")[2], payload))
+        for rule in RULES:
+            if rule["trigger"]["type"] == trigger and criteria.matches(rule["criteria"], payload):
+                self.queue.append(self._run_of(rule, payload))
 
     def _run_of(self, rule: Dict[str, Any], payload: Dict[str, Any]) -> Run:
         action = rule["action"]["ref"].partition(".")[2]

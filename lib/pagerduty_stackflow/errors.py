@@ -86,3 +86,10 @@ class ConflictError(ApiError):
     """
 
     kind = "conflict"
+
+
+def words_of(error: BaseException) -> str:
+    """An error of ours in its own words; of any other the type, as its text may hold anything."""
+    if not isinstance(error, PackError):
+        return type(error).__name__
+    return "%s: %s" % (error.message, error.hint) if error.hint else error.message

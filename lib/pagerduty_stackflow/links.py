@@ -10,7 +10,7 @@ import hashlib
 import json
 import sys
 from dataclasses import asdict, dataclass, fields, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Dict, List, Optional, Protocol, Tuple
 
 from .clock import Clock
@@ -35,6 +35,8 @@ WRITTEN_EXPIRY = 7 * DAY
 """For the words of a note that the pack wrote; PagerDuty repeats a webhook for 48 hours."""
 FLAG_EXPIRY = 600
 """For the flag of a run; StackStorm ends a Python action after as many seconds."""
+VISIBLE = timedelta(seconds=60)
+"""After this time an event that PagerDuty accepted and does not show counts as lost."""
 PAGE = 100
 """`api.max_page_size`: the most values that one list call of StackStorm returns."""
 NOTE = ".note."
@@ -242,6 +244,14 @@ class Links:
     def last_ping(self) -> Optional[str]:
         """What the sensor left of PagerDuty's last ping; only a change of it has a meaning."""
         return self._list(PREFIX + "ping").get(PREFIX + "ping")
+
+    def cursor(self, sensor: str) -> Optional[str]:
+        """What a polling sensor, named by its class, stored last; None before its first poll."""
+        return self._list(PREFIX + "cursor." + sensor).get(PREFIX + "cursor." + sensor)
+
+    def move_cursor(self, sensor: str, text: str) -> None:
+        """Store where a polling sensor goes on."""
+        self._set("cursor." + sensor, text, None)
 
     def polled_by(self) -> List[str]:
         """The names of the polling sensors that have a cursor."""

@@ -14,7 +14,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from .clock import Clock
 from .deliveries import BadDelivery, SignatureMismatch, SignatureMissing
-from .errors import PackError
+from .errors import words_of
 from .incidents import format_time
 from .pagerduty import webhooks as pagerduty
 from .settings import Settings
@@ -185,10 +185,5 @@ class Listener:
                 return refused.answer()
             self._logged[source, refused.reason] = now
         self._logger.warning("a webhook of %s was answered %d: %s%s", source, refused.status,
-                             refused, " (%s)" % _words(cause) if cause else "")
+                             refused, " (%s)" % words_of(cause) if cause else "")
         return refused.answer()
-
-
-def _words(cause: BaseException) -> str:
-    """An error of ours in its own words; of any other the type, as its text may hold anything."""
-    return cause.message if isinstance(cause, PackError) else type(cause).__name__

@@ -18,6 +18,9 @@ RESOLVED = "resolved"
 MERGED = "merged"
 """State of a PagerDuty incident whose resolve reason is a merge: no fix, its target carries on."""
 
+STATUS = {"triggered": OPEN, "acknowledged": ACKNOWLEDGED, "resolved": RESOLVED}
+"""PagerDuty's status as a state."""
+
 STACKFLOW = "stackflow"
 PAGERDUTY = "pagerduty"
 

@@ -33,7 +33,7 @@ class Pack:
         self.clock = clock or Clock()
         self.store = store
         self.links = Links(store)
-        transport = Transport(settings.http, self.clock, session)
+        self.transport = transport = Transport(settings.http, self.clock, session)
         self.events = EventsClient(settings, transport)
         self.api_key = ApiKeySource(settings, store, self.clock).api_key
         self.token = TokenSource(settings, transport, store, self.clock,

@@ -9,18 +9,15 @@ from typing import List, Optional, Tuple
 from .errors import NotFoundError
 from .incidents import (PagerDutyIncident, StackFlowIncident, dedup_key, last_resort_key,
                         number_of_key, pagerduty_id_of_mark, parse_time, reaches, record_of_key)
-from .links import Link
+from .links import VISIBLE, Link
 from .merge import (ACKNOWLEDGED, ANOTHER, CARRIED, DONE_STATES, MERGED, NOBODY, OPEN,
-                    PAGERDUTY, RESOLVED, STACKFLOW, Situation)
+                    PAGERDUTY, RESOLVED, STACKFLOW, STATUS, Situation)
 from .pack import Pack
 from .routing import entry_of_service, find_route, same_name
 from .settings import Settings
 
-STATUS = {"triggered": OPEN, "acknowledged": ACKNOWLEDGED, "resolved": RESOLVED}
 MERGES = 10
 """Merges that are followed in a row."""
-VISIBLE = timedelta(seconds=60)
-"""After this time an event that PagerDuty accepted and does not show counts as lost."""
 PAUSE = 2.0
 """Seconds between two looks for what was just triggered."""
 SNAPSHOTS = 3

@@ -24,7 +24,7 @@ from .errors import ApiError
 from .settings import HttpSettings
 
 RUN_SECONDS = 540
-"""Budget of one action run, under StackStorm's own 600 s for a Python action."""
+"""Budget of one action run, under StackStorm's own 600 s for a Python action, and of one poll."""
 MAX_WAIT = 30.0
 """Longest pause in seconds between two tries when the server names none."""
 MAX_BODY = 32 * 1024 * 1024
@@ -70,7 +70,11 @@ class Transport:
         self._http = http
         self._clock = clock
         self._session = session
-        self._end = clock.monotonic() + RUN_SECONDS
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin a new budget of RUN_SECONDS: a sensor lives on from poll to poll."""
+        self._end = self._clock.monotonic() + RUN_SECONDS
 
     def request(self, system: str, method: str, url: str, headers: Mapping[str, str],
                 params: Sequence[Tuple[str, str]] = (), data: Any = None,

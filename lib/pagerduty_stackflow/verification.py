@@ -9,7 +9,8 @@ from typing import Any, Dict, List
 from .errors import PackError
 from .incidents import DEDUP_KEY_LIMIT, PagerDutyIncident
 from .pack import DONE, Outcome, Pack
-from .pairs import VISIBLE, wait_for_incidents
+from .links import VISIBLE
+from .pairs import wait_for_incidents
 from .routing import service_named
 from .settings import ServiceMapping
 

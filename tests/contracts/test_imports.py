@@ -101,7 +101,8 @@ def test_the_pack_imports_only_what_it_requires(path):
     assert sorted(name for name in foreign if not is_standard(name)) == []
 
 
-@pytest.mark.parametrize("module", ["merge", "routing", "incidents", "escalation"])
+@pytest.mark.parametrize("module", ["merge", "routing", "incidents", "escalation",
+                                    "differences", "sla_clock"])
 def test_what_decides_reaches_neither_clients_nor_requests(module):
     assert within(reached_from("%s.%s" % (PACKAGE, module)), CLIENTS) == []
 

@@ -117,13 +117,14 @@ class StackFlowClient:
     def _find_note(self, path: str, text: str) -> Optional[Note]:
         return next((_note(row) for row in self.pages(path) if _has_words(row, text)), None)
 
-    def pages(self, path: str, params: Params = ()) -> Iterator[Mapping[str, Any]]:
-        """All rows of a list. The vendor prints no envelope but `data`: a page that is not full is
-        the last, and so is one that holds nothing new.
+    def pages(self, path: str, params: Params = (),
+              size: int = PAGE) -> Iterator[Mapping[str, Any]]:
+        """All rows of a list, ``size`` at a time. The vendor prints no envelope but `data`: a page
+        that is not full is the last, and so is one that holds nothing new.
         """
         before: Any = None
         for page in range(1, PAGES + 1):
-            asked = tuple(params) + (("limit", str(PAGE)), ("page", str(page)))
+            asked = tuple(params) + (("limit", str(size)), ("page", str(page)))
             body = self.call("GET", path, params=asked)
             rows = body.get("data") if isinstance(body, dict) else body
             if not isinstance(rows, list):
@@ -132,7 +133,7 @@ class StackFlowClient:
                 return
             yield from (row for row in rows if isinstance(row, dict))
             limit = body.get("limit") if isinstance(body, dict) else None
-            if not rows or len(rows) < (limit if isinstance(limit, int) else PAGE):
+            if not rows or len(rows) < (limit if isinstance(limit, int) else size):
                 return
             before = rows
 

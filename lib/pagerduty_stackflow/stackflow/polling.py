@@ -1,0 +1,108 @@
+"""StackFlow's list of incidents in place of webhooks: which records changed.
+
+docs.stackflow-tech.com, api/incidents.html, List query parameters: no filter knows `updated_at`, so
+the newest are read until what is known begins.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import datetime
+from typing import Any, Iterator, List, Mapping, NamedTuple, Optional
+
+from ..deliveries import text, time_text
+from ..errors import ApiError
+from ..incidents import STATES, parse_time
+from ..merge import DONE_STATES
+from .client import PAGE, StackFlowClient
+from .records import api_state
+
+FIRST_LOOK = 20
+"""Rows that are asked for as long as hardly anything happens."""
+OPEN_STATES = tuple(state for state in STATES if state not in DONE_STATES)
+NEWEST = (("sort", "updated_at"), ("order", "desc"))
+
+
+class Row(NamedTuple):
+    """A record of a list as StackFlow sent it; ``key``: its number, or ``mark`` where it has none;
+    ``mark``: a fingerprint of the whole, as stamps of whole seconds do not tell changes apart.
+    """
+
+    key: str
+    updated_at: Optional[datetime]
+    mark: str
+    fields: Mapping[str, Any]
+
+
+class NoteRow(NamedTuple):
+    """A note as StackFlow lists it; ``key`` names its record and it."""
+
+    key: str
+    written_at: datetime
+    fields: Mapping[str, Any]
+
+
+def row_of(fields: Mapping[str, Any]) -> Row:
+    """A record as StackFlow sent it."""
+    mark = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
+    return Row(text(fields.get("number")) or text(fields.get("id")) or mark,
+               parse_time(time_text(fields.get("updated_at"))), mark, fields)
+
+
+def changed(client: StackFlowClient, since: datetime, marks: Mapping[str, str]) -> List[Row]:
+    """The records that were changed at ``since`` or later, the newest first.
+
+    ``marks`` are those of records that are known as they are, by number. The list is read to its
+    end, to an older record, or where a whole page's worth is known.
+    """
+    rows = _until_known(client, since, marks, FIRST_LOOK)
+    return rows if rows is not None else _until_known(client, since, marks, PAGE) or []
+
+
+def _until_known(client: StackFlowClient, since: datetime, marks: Mapping[str, str],
+                 size: int) -> Optional[List[Row]]:
+    """None where the first of several pages was not enough to tell."""
+    rows: List[Row] = []
+    known = 0
+    for fields in client.pages("/incidents", NEWEST, size):
+        row = row_of(fields)
+        if row.updated_at is not None and row.updated_at < since:
+            return rows
+        rows.append(row)
+        known = known + 1 if marks.get(row.key) == row.mark else 0
+        if known == PAGE:
+            return rows
+        if len(rows) == size < PAGE:
+            return None
+    return rows
+
+
+def new_notes(client: StackFlowClient, number: str, since: datetime) -> List[NoteRow]:
+    """The notes of a record that were written at ``since`` or later, without those that StackFlow
+    keeps internal. A note without a time is left out, as nothing tells whether it is new.
+    """
+    found = []
+    for fields in client.pages("/incidents/%s/notes" % number):
+        written_at = parse_time(time_text(fields.get("created_at")))
+        if written_at is not None and written_at >= since:
+            if fields.get("visibility") != "internal":
+                found.append(NoteRow("%s:%s" % (number, text(fields.get("id")) or row_of(
+                    fields).mark), written_at, fields))
+    return sorted(found, key=lambda note: note.written_at)
+
+
+def open_records(client: StackFlowClient, priority: str, created_after: datetime,
+                 spellings: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
+    """Open records of a priority that were created after a time, as StackFlow sends them.
+
+    A list knows one state at a time; a state that this instance does not have is passed over.
+    """
+    for state in OPEN_STATES:
+        try:
+            yield from client.pages("/incidents", (
+                ("priority", priority), ("state", api_state(state, spellings)),
+                ("created_after", created_after.strftime("%Y-%m-%dT%H:%M:%SZ"))))
+        except ApiError as error:
+            if error.status not in (400, 422):
+                raise

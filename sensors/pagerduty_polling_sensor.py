@@ -1,0 +1,33 @@
+"""Polls PagerDuty's log, for sites that cannot receive its webhooks."""
+
+from __future__ import annotations
+
+from typing import Any, Dict
+
+from st2reactor.sensor.base import PollingSensor
+
+from pagerduty_stackflow.pollers import PagerDutyPoller
+from pagerduty_stackflow.polling import Polling
+
+
+class PagerDutyPollingSensor(PollingSensor):
+    """Dispatches the triggers that PagerDuty's webhooks would be."""
+
+    def setup(self) -> None:
+        logger = self.sensor_service.get_logger(__name__)
+        self._polling = Polling(self.sensor_service, self._config, PagerDutyPoller, logger)
+
+    def poll(self) -> None:
+        self._polling.poll()
+
+    def cleanup(self) -> None:
+        pass
+
+    def add_trigger(self, trigger: Dict[str, Any]) -> None:
+        pass
+
+    def update_trigger(self, trigger: Dict[str, Any]) -> None:
+        pass
+
+    def remove_trigger(self, trigger: Dict[str, Any]) -> None:
+        pass

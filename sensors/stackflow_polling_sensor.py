@@ -1,0 +1,33 @@
+"""Polls StackFlow's records, for sites that cannot receive its webhooks, and runs the SLA clock."""
+
+from __future__ import annotations
+
+from typing import Any, Dict
+
+from st2reactor.sensor.base import PollingSensor
+
+from pagerduty_stackflow.pollers import StackFlowPoller
+from pagerduty_stackflow.polling import Polling
+
+
+class StackFlowPollingSensor(PollingSensor):
+    """Dispatches the triggers that StackFlow's webhooks would be, and those of the SLA clock."""
+
+    def setup(self) -> None:
+        logger = self.sensor_service.get_logger(__name__)
+        self._polling = Polling(self.sensor_service, self._config, StackFlowPoller, logger)
+
+    def poll(self) -> None:
+        self._polling.poll()
+
+    def cleanup(self) -> None:
+        pass
+
+    def add_trigger(self, trigger: Dict[str, Any]) -> None:
+        pass
+
+    def update_trigger(self, trigger: Dict[str, Any]) -> None:
+        pass
+
+    def remove_trigger(self, trigger: Dict[str, Any]) -> None:
+        pass
