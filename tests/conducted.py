@@ -9,14 +9,21 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import namedtuple
 from datetime import timedelta
 from types import SimpleNamespace
-from typing import Any, Callable, Dict, List, Set, Tuple
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 from world import ACTIONS, ROOT, Crash, use_case
 
 from dev.local_stackstorm import workflows
+from pagerduty_stackflow import diagnosis
 from pagerduty_stackflow.running import perform
+
+Conducted = namedtuple("Conducted", "status output tasks")
+"""How a run ended, its output, and its tasks in order, each once."""
+STARTING = 1
+"""Seconds from the request of a task to its start, in which rules act on what came in."""
 
 
 def specification(action: str) -> Any:
@@ -88,7 +95,7 @@ class Workflow:
         self.performs = True
         try:
             fine, result = perform(action, lambda _, **asked: use_case(name)(world.pack(), **asked),
-                                   **given)
+                                   diagnosis.without_config, **given)
         except Crash:
             fine, result = False, None
         finally:
@@ -100,6 +107,25 @@ class Workflow:
             runner_type="python-script", result=result, exit_code=0 if fine else 1, stdout="",
             stderr="", error=None))
         self._turn()
+
+
+def conduct(world: Any, action: str, inputs: Dict[str, Any],
+            before: Optional[Dict[str, Callable[[], None]]] = None) -> Conducted:
+    """Run a workflow to its end; ``before`` has what is to happen right before a task starts."""
+    run, names = Workflow(world, action, **inputs), []  # type: Workflow, List[str]
+
+    def starts(task: str) -> None:
+        if task not in names:
+            names.append(task)
+            (before or {}).get(task, lambda: None)()
+
+    run.before = starts
+    while not run.status:
+        assert run.due is not None, "it stands still after %s" % names
+        world.settle(max(0.0, (run.due - world.clock.now()).total_seconds()) + STARTING)
+        run.advance()
+    world.settle()
+    return Conducted(run.status, run.output, names)
 
 
 def _metadata(ref: str) -> Dict[str, Any]:

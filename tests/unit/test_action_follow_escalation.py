@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from action_site import (HTML, OUTCOME, REST_KEY, TOKEN, UNKNOWN_ID, UNKNOWN_NUMBER,
+from action_site import (HTML, OUTCOME, REST_KEY, TOKEN, URLS, UNKNOWN_ID, UNKNOWN_NUMBER,
                          ActionTestCase)
 from follow_escalation import FollowEscalationAction
 
 SLA = "P1-Resolution-SLA"
-STEP = OUTCOME | {"go_on", "wait_seconds", "level", "unanswered"}
+STEP = OUTCOME | URLS | {"go_on", "wait_seconds", "level", "unanswered"}
 
 
 class FollowEscalationTestCase(ActionTestCase):

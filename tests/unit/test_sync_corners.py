@@ -61,8 +61,8 @@ def test_what_is_resolved_on_both_sides_is_left_alone_and_its_history_unread(wor
 
 def test_a_pair_that_a_person_opened_before_the_first_run_is_paged_again_when_it_is_reopened():
     world = World(start=False)
+    world.stackflow.outbox.lose()
     number = world.stackflow.create_incident("Timeout", "P1", group=GROUP)
-    world.queue.clear()
     world.run(60)
     Links(world.store).ensure_start(world.pack().clock)
     assert world.act("trigger_incident", incident_id=number).outcome == "skipped"
