@@ -255,6 +255,7 @@ def test_the_alert_of_last_resort_is_remembered_whoever_writes_the_link(site):
     site.links.forget_last_resort("INC1")
     site.links.write(read)
     assert site.links.read("INC1") == (OPENED, False)
+    assert "last_resort" not in site.store.values[PREFIX + "link.INC1"][0]
 
 
 def test_escalations_are_kept_apart_by_number_and_policy(site):
