@@ -81,37 +81,39 @@ def stackflow_event(record: StackFlowIncident, link: Optional[Link], new: bool,
     ``new``: it was created since the last look; ``before``: its FACETS at the last look, as far as
     there was one; ``start`` is the time of the first run.
     """
-    done = record.state in DONE_STATES
     previous = {name: before[name] for name in FACETS
                 if name in before and before[name] != record.fields.get(name)}
     if link is not None and (link.joined or link.stackflow == RESOLVED):
-        applied = parse_time(link.stackflow_at)
-        if applied and record.updated_at and record.updated_at < applied:
-            return None  # it was read before a change that was applied meanwhile
-        if done != (link.stackflow == RESOLVED):
-            return _over_or_open_again(done, previous)
-        if done:
-            return None
-        previous.update(_not_agreed(record, link, settings))
-    elif done:
-        return ("incident.resolved", previous)
-    else:
-        opens = reaches(record.priority, settings.priority_threshold)
-        older = bool(start and record.created_at and record.created_at < start)
-        if new and not older:
-            return "incident.created", {}
-        if opens and not older:  # raised, or its first event was lost
-            return "incident.priority_changed", previous
+        return _of_pair(record, link, previous, settings)
+    if record.state in DONE_STATES:
+        return "incident.resolved", previous
+    if start and record.created_at and record.created_at < start:
+        return _change(previous)
+    if new:
+        return "incident.created", {}
+    if reaches(record.priority, settings.priority_threshold):
+        return "incident.priority_changed", previous  # raised, or its first event was lost
+    return _change(previous)
+
+
+def _of_pair(record: StackFlowIncident, link: Link, previous: Dict[str, Any],
+             settings: Settings) -> Optional[Tuple[str, Dict[str, Any]]]:
+    applied = parse_time(link.stackflow_at)
+    if applied and record.updated_at and record.updated_at < applied:
+        return None  # it was read before a change that was applied meanwhile
+    if record.state in DONE_STATES:
+        return None if link.stackflow == RESOLVED else ("incident.resolved", previous)
+    if link.stackflow == RESOLVED:
+        return "incident.reopened", dict({"state": RESOLVED}, **previous)
+    return _change(dict(previous, **_not_agreed(record, link, settings)))
+
+
+def _change(previous: Dict[str, Any]) -> Optional[Tuple[str, Dict[str, Any]]]:
+    """What a change of these values is called; the webhook's rules tell the rest by them."""
     if not previous:
         return None
-    return ("incident.priority_changed" if set(previous) == {"priority"} else
-            "incident.state_changed"), previous
-
-
-def _over_or_open_again(done: bool, previous: Dict[str, Any]) -> Tuple[str, Dict[str, Any]]:
-    if done:
-        return "incident.resolved", previous
-    return "incident.reopened", dict({"state": RESOLVED}, **previous)
+    priority_alone = set(previous) == {"priority"}
+    return "incident.priority_changed" if priority_alone else "incident.state_changed", previous
 
 
 def _not_agreed(record: StackFlowIncident, link: Link, settings: Settings) -> Dict[str, Any]:

@@ -96,6 +96,9 @@ class StackFlowPoller(Poller):
         known = {key: mark for key, (_, mark) in cursor.seen.items()}
         self._noted = []
         rows = records.changed(client, cursor.since, known)
+        if len(rows) >= records.MOST:
+            self.logger.warning("more than %d records changed: the oldest changes are left to the "
+                                "reconcile", records.MOST)
         for row in reversed(rows):
             if known.get(row.key) != row.mark:
                 self.take(row.key, partial(self._events, row, row.key not in known))
@@ -139,18 +142,19 @@ class StackFlowPoller(Poller):
                                 self.pack.settings, self.start)
         if self._clock is not None:
             self._clock.look(record)
-        documents = []
-        if found is not None:
-            name, previous = found
-            if "state" in previous:
-                previous["state"] = api_state(previous["state"], self._states)
-            documents.append({"event": name, "previous": previous, "event_id": "%s:%s:%s" % (
-                record.number, time_text(row.fields.get("updated_at")), row.mark)})
-        if found is not None or link is not None:
+        documents = [] if found is None else [self._document(row, *found)]
+        if documents or link is not None:
             documents += self._comments(record.number)
-        settings = self.pack.settings.stackflow
-        return [event_of(dict(document, incident=row.fields), settings, row.mark, "poll")
-                for document in documents]
+        return [event_of(dict(document, incident=row.fields), self.pack.settings.stackflow,
+                         row.mark, "poll") for document in documents]
+
+    def _document(self, row: records.Row, name: str, previous: Dict[str, Any]) -> Dict[str, Any]:
+        """What a webhook would say of the change; its id follows from the record as it is."""
+        if "state" in previous:
+            previous = dict(previous, state=api_state(previous["state"], self._states))
+        stamp = time_text(row.fields.get("updated_at"))
+        return {"event": name, "previous": previous, "timestamp": stamp,
+                "event_id": "%s:%s:%s" % (row.key, stamp, row.mark)}
 
     def _comments(self, number: str) -> List[Dict[str, Any]]:
         """The record's new notes, where they are copied."""

@@ -15,18 +15,21 @@ from ..deliveries import text, time_text
 from ..errors import ApiError
 from ..incidents import STATES, parse_time
 from ..merge import DONE_STATES
-from .client import PAGE, StackFlowClient
-from .records import api_state
+from .client import PAGE, PAGES, StackFlowClient
+from .records import TEXTS, TIMES, api_state
 
 FIRST_LOOK = 20
 """Rows that are asked for as long as hardly anything happens."""
+MOST = PAGE * PAGES
+"""Rows that one look takes in."""
 OPEN_STATES = tuple(state for state in STATES if state not in DONE_STATES)
 NEWEST = (("sort", "updated_at"), ("order", "desc"))
 
 
 class Row(NamedTuple):
     """A record of a list as StackFlow sent it; ``key``: its number, or ``mark`` where it has none;
-    ``mark``: a fingerprint of the whole, as stamps of whole seconds do not tell changes apart.
+    ``mark``: a fingerprint of its known fields, as stamps of whole seconds do not tell two changes
+    apart.
     """
 
     key: str
@@ -45,7 +48,7 @@ class NoteRow(NamedTuple):
 
 def row_of(fields: Mapping[str, Any]) -> Row:
     """A record as StackFlow sent it."""
-    mark = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
+    mark = _digest([fields.get(name) for name in TEXTS + TIMES])
     return Row(text(fields.get("number")) or text(fields.get("id")) or mark,
                parse_time(time_text(fields.get("updated_at"))), mark, fields)
 
@@ -87,8 +90,8 @@ def new_notes(client: StackFlowClient, number: str, since: datetime) -> List[Not
         written_at = parse_time(time_text(fields.get("created_at")))
         if written_at is not None and written_at >= since:
             if fields.get("visibility") != "internal":
-                found.append(NoteRow("%s:%s" % (number, text(fields.get("id")) or row_of(
-                    fields).mark), written_at, fields))
+                found.append(NoteRow("%s:%s" % (number, text(fields.get("id")) or _digest(
+                    fields)), written_at, fields))
     return sorted(found, key=lambda note: note.written_at)
 
 
@@ -98,6 +101,7 @@ def open_records(client: StackFlowClient, priority: str, created_after: datetime
 
     A list knows one state at a time; a state that this instance does not have is passed over.
     """
+    refused = []
     for state in OPEN_STATES:
         try:
             yield from client.pages("/incidents", (
@@ -106,3 +110,10 @@ def open_records(client: StackFlowClient, priority: str, created_after: datetime
         except ApiError as error:
             if error.status not in (400, 422):
                 raise
+            refused.append(error)
+    if len(refused) == len(OPEN_STATES):
+        raise refused[0]
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
