@@ -43,6 +43,25 @@ def pause(status: int, headers: Mapping[str, str], now: float) -> Optional[float
     return next((wait for wait in waits if wait is not None and wait > 0), None)
 
 
+def pause_before_next(headers: Mapping[str, str], now: float) -> Optional[float]:
+    """Seconds until the rate limit allows another call, where an answer says that it is used up;
+    else None. ``now`` is in epoch seconds.
+
+    PagerDuty: `ratelimit-remaining` and `ratelimit-reset` in seconds (REST API, Rate Limits);
+    StackFlow: `X-RateLimit-Remaining` and `X-RateLimit-Reset` in epoch seconds (api/
+    rate-limits-errors.html). Both are whole numbers, rounded nobody knows how: one second is added.
+    """
+    low = {name.lower(): value for name, value in headers.items()}
+    if _seconds(low.get("ratelimit-remaining")) == 0:
+        reset = _seconds(low.get("ratelimit-reset"))
+    elif _seconds(low.get("x-ratelimit-remaining")) == 0:
+        epoch = _seconds(low.get("x-ratelimit-reset"))
+        reset = None if epoch is None else epoch - now
+    else:
+        return None
+    return reset + 1 if reset is not None and reset >= 0 else None
+
+
 def _seconds(text: Optional[str]) -> Optional[float]:
     try:
         number = float(text or "")

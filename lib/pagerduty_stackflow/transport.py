@@ -18,7 +18,7 @@ import requests
 from urllib3.exceptions import HTTPError, NewConnectionError
 from urllib3.util.timeout import Timeout
 
-from .answers import error_of, may_retry, pause
+from .answers import error_of, may_retry, pause, pause_before_next
 from .clock import Clock
 from .errors import ApiError
 from .settings import HttpSettings
@@ -27,6 +27,8 @@ RUN_SECONDS = 540
 """Budget of one action run, under StackStorm's own 600 s for a Python action, and of one poll."""
 MAX_WAIT = 30.0
 """Longest pause in seconds between two tries when the server names none."""
+LONGEST_WINDOW = 61.0
+"""Longest pause in seconds for a rate limit that is used up: both sides count by the minute."""
 MAX_BODY = 32 * 1024 * 1024
 USER_AGENT = "stackstorm-pagerduty_stackflow"
 
@@ -63,13 +65,19 @@ class _Failure(NamedTuple):
 
 
 class Transport:
-    """Makes the calls of one action run, or of one poll."""
+    """Makes the calls of one action run, or of one poll; ``requests`` counts what was sent.
+
+    A host that says that its rate limit is used up is left alone until the limit is renewed: a 429
+    would cost other clients of the account theirs.
+    """
 
     def __init__(self, http: HttpSettings, clock: Clock,
                  session: Optional[requests.Session] = None) -> None:
         self._http = http
         self._clock = clock
         self._session = session
+        self._resume: Dict[str, float] = {}
+        self.requests = 0
         self.renew()
 
     def renew(self) -> None:
@@ -87,10 +95,12 @@ class Transport:
         """
         if self._session is None:
             self._session = requests.Session()
-        what = "%s %s %s" % (system, method, urlsplit(url).path)
+        host, path = urlsplit(url)[1:3]
+        what = "%s %s %s" % (system, method, path)
         options = {"headers": dict(headers, **{"User-Agent": USER_AGENT}), "params": list(params),
                    "json": data, "data": form}
         secrets = _secrets(headers, data, form)
+        self._wait_for_limit(host)
         end = min(self._clock.monotonic() + self._http.total_seconds, self._end)
         error = ApiError("%s: the time of this run is used up" % what,
                          "run it again: it goes on from what is written by then", True, system)
@@ -103,6 +113,9 @@ class Transport:
             result = self._attempt(system, what, method, url, options, secrets,
                                    min(left, self._http.timeout_seconds))
             if isinstance(result, Answer):
+                wait = pause_before_next(result.headers, self._clock.now().timestamp())
+                if wait is not None:
+                    self._resume[host] = self._clock.monotonic() + min(wait, LONGEST_WINDOW)
                 return result
             error = result.error
             if not repeatable and not result.undone:
@@ -118,12 +131,20 @@ class Transport:
                 raise error
             self._clock.sleep(delay)
 
+    def _wait_for_limit(self, host: str) -> None:
+        """Not at the expense of the call's own time, and not beyond the end of the run."""
+        now = self._clock.monotonic()
+        resume = self._resume.pop(host, now)
+        if now < resume < self._end:
+            self._clock.sleep(resume - now)
+
     def _attempt(self, system: str, what: str, method: str, url: str, options: Dict[str, Any],
                  secrets: Sequence[str], limit: float) -> Union[Answer, _Failure]:
         """One try of at most ``limit`` seconds. Errors are made here and raised by the caller, so
         that no exception of requests, which holds URLs and headers, is chained to them.
         """
         assert self._session is not None
+        self.requests += 1
         end = self._clock.monotonic() + limit
         try:
             response = self._session.request(method, url, **dict(

@@ -7,7 +7,8 @@ from email.utils import format_datetime
 import pytest
 
 from leaks import assert_leaks_no_secret
-from pagerduty_stackflow.answers import error_of, may_retry, pause, server_message
+from pagerduty_stackflow.answers import (error_of, may_retry, pause, pause_before_next,
+                                         server_message)
 from pagerduty_stackflow.errors import ApiError, ConflictError, NotFoundError
 from transport_site import START
 
@@ -52,6 +53,20 @@ def test_a_time_that_is_past_is_no_wait():
     assert pause(429, {"Retry-After": past}, NOW) is None
     assert pause(429, {"X-RateLimit-Reset": str(NOW - 1)}, NOW) is None
     assert pause(429, {}, NOW) is None
+
+
+@pytest.mark.parametrize("headers, wait", [
+    ({"ratelimit-remaining": "0", "ratelimit-reset": "7"}, 8),
+    ({"RateLimit-Remaining": "0", "RateLimit-Reset": "0"}, 1),
+    ({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(NOW + 12)}, 13),
+    ({"ratelimit-remaining": "1", "ratelimit-reset": "7"}, None),
+    ({"X-RateLimit-Remaining": "1", "X-RateLimit-Reset": str(NOW + 12)}, None),
+    ({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(NOW - 1)}, None),
+    ({"ratelimit-remaining": "0"}, None), ({"X-RateLimit-Remaining": "0"}, None),
+    ({"ratelimit-remaining": "none", "ratelimit-reset": "7"}, None),
+    ({"ratelimit-remaining": "0", "ratelimit-reset": "soon"}, None), ({}, None)])
+def test_a_limit_that_is_used_up_says_how_long_to_wait_before_the_next_call(headers, wait):
+    assert pause_before_next(headers, NOW) == (wait and pytest.approx(wait))
 
 
 def test_the_state_of_the_rate_limit_does_not_delay_after_other_failures():

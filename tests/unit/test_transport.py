@@ -11,9 +11,10 @@ from urllib3.exceptions import MaxRetryError, SSLError
 from leaks import assert_leaks_no_secret
 from pagerduty_stackflow import transport as transport_module
 from pagerduty_stackflow.errors import ApiError, ConflictError, NotFoundError
-from pagerduty_stackflow.transport import RUN_SECONDS, USER_AGENT, OutcomeUnknownError
+from pagerduty_stackflow.transport import (LONGEST_WINDOW, RUN_SECONDS, USER_AGENT,
+                                           OutcomeUnknownError)
 from scripted_server import ScriptedServer, answer, reset, silent, trickle, unread
-from transport_site import PASSWORD, SECRETS, TOKEN, FakeClock, call, transport
+from transport_site import PASSWORD, SECRETS, START, TOKEN, FakeClock, call, transport
 
 HTML = answer(200, b"<html>Please wait</html>", [("Content-Type", "text/html")])
 BROKEN = {
@@ -303,3 +304,41 @@ def test_the_budget_of_a_run_bounds_all_of_its_calls():
         call(made, "http://host")
     assert len(tries) == before and caught.value.retryable
     assert "used up" in caught.value.message
+
+
+def limited(system, left, seconds):
+    """An answer that says how many calls are left, and for how long."""
+    if system == "PagerDuty":
+        headers = [("ratelimit-remaining", str(left)), ("ratelimit-reset", str(seconds))]
+    else:
+        reset = START.timestamp() + seconds
+        headers = [("X-RateLimit-Remaining", str(left)), ("X-RateLimit-Reset", "%d" % reset)]
+    return answer(200, b"{}", headers)
+
+
+@pytest.mark.parametrize("system", ["PagerDuty", "StackFlow"])
+def test_a_host_whose_limit_is_used_up_is_left_alone_until_it_is_renewed(system):
+    clock = FakeClock()
+    made = transport(clock=clock, total=5)
+    with ScriptedServer(limited(system, 1, 40), limited(system, 0, 40), answer(200),
+                        answer(200)) as server, ScriptedServer(answer(200)) as other:
+        for _ in range(2):
+            call(made, server.url, system=system)
+        assert clock.naps == []
+        call(made, other.url, system=system)
+        assert clock.naps == []
+        for _ in range(2):
+            call(made, server.url, system=system)
+    assert clock.naps == [pytest.approx(41)] and made.requests == 5
+
+
+def test_a_wait_for_the_limit_is_bounded_and_not_beyond_the_end_of_the_run():
+    clock = FakeClock()
+    made = transport(clock=clock)
+    with ScriptedServer(limited("PagerDuty", 0, 9999), limited("PagerDuty", 0, 30)) as server:
+        for _ in range(2):
+            call(made, server.url)
+        assert clock.naps == [LONGEST_WINDOW]
+        clock.passed = RUN_SECONDS - 10
+        call(made, server.url)
+    assert clock.naps == [LONGEST_WINDOW]
