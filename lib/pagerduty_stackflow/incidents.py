@@ -172,9 +172,9 @@ def parse_time(text: Any) -> Optional[datetime]:
     if match is None:
         return None
     day, clock, fraction, zone = match.groups()
-    zone = "+0000" if zone in (None, "Z", "z") else zone.replace(":", "")
+    zone = "+00:00" if zone in (None, "Z", "z") else zone[:3] + ":" + zone[-2:]
     try:
-        stamp = datetime.strptime("%sT%s%s" % (day, clock, zone), "%Y-%m-%dT%H:%M:%S%z")
+        stamp = datetime.fromisoformat("%sT%s%s" % (day, clock, zone))
         return stamp.replace(microsecond=int((fraction or "0")[:6].ljust(6, "0"))).astimezone(
             timezone.utc)
     except (ValueError, OverflowError):

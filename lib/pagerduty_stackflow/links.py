@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timedelta
-from typing import Any, Dict, List, Optional, Protocol, Tuple
+from itertools import islice
+from typing import Any, Dict, Iterator, List, Optional, Protocol, Tuple
 
 from .clock import Clock
 from .errors import DatastoreError
@@ -41,6 +41,7 @@ PAGE = 100
 """`api.max_page_size`: the most values that one list call of StackStorm returns."""
 NOTE = ".note."
 """Between an incident's key and the digest of a note that the pack wrote on it."""
+PROGRESS = "reconcile"
 NEIGHBOURS = 1000
 """Values that are looked at for one key: a prefix also finds the keys that go on after it."""
 
@@ -64,6 +65,21 @@ class Store(Protocol):
         """Remove a value."""
 
 
+class Unwritten:
+    """A store that is read and never written, for a dry run."""
+
+    def __init__(self, store: Store) -> None:
+        self.get_value = store.get_value
+        self.list_values = store.list_values
+
+    def set_value(self, name: str, value: str, ttl: Optional[int] = None, local: bool = True,
+                  scope: str = "", encrypt: bool = False) -> None:
+        """Nothing is stored."""
+
+    def delete_value(self, name: str, local: bool = True) -> None:
+        """Nothing is removed."""
+
+
 @dataclass(frozen=True)
 class Link:
     """One pair. States are those of :mod:`merge`; stamps are ISO 8601 of the side they are named
@@ -76,11 +92,12 @@ class Link:
     ``service_id``: the assignment group and the service that stood for each other last, so that a
     change tells which side handed the incident over; ``moving``: the service that the pack is
     moving it to right now; ``seen``: the PagerDuty incident was seen, so the 202 of its trigger was
-    kept; ``shared``: a merge put several records on one PagerDuty incident; ``stackflow_at``: time
-    of the newest record that was applied; ``sent_at``: our own time when an event was last sent;
-    ``writing``: the StackFlow state or group that is being written right now, so that its echo is
-    known; ``replaced_by``: the record that carries on for one that was closed when PagerDuty
-    reopened; ``last_resort``: which routing key sent the alert that goes out when nobody answers an
+    kept; ``unseen``: it was reported that it was not, and what the service was then; ``shared``: a
+    merge put several records on one PagerDuty incident; ``stackflow_at``: time of the newest record
+    that was applied; ``sent_at``: our own time when an event was last sent; ``writing``: the
+    StackFlow state or group that is being written right now, so that its echo is known;
+    ``replaced_by``: the record that carries on for one that was closed when PagerDuty reopened;
+    ``last_resort``: which routing key sent the alert that goes out when nobody answers an
     escalation (stored beside the link by whoever sends or resolves it, not with it).
     """
 
@@ -97,6 +114,7 @@ class Link:
     group: Optional[str] = None
     moving: Optional[str] = None
     seen: bool = False
+    unseen: Optional[str] = None
     shared: bool = False
     stackflow_at: Optional[str] = None
     sent_at: Optional[str] = None
@@ -115,8 +133,10 @@ class Link:
         return self.stackflow == RESOLVED and self.pagerduty in (RESOLVED, ABSENT)
 
 
-def _decode(number: str, text: Any) -> Optional[Link]:
-    """A stored link; None where the value is not one (somebody edited it): it is rebuilt then."""
+def decode(number: str, text: Any) -> Optional[Link]:
+    """A stored link, without `last_resort`; None where the value is not one (somebody edited it): it
+    is rebuilt then.
+    """
     try:
         data = json.loads(text)
     except (TypeError, ValueError, RecursionError):
@@ -148,7 +168,7 @@ class Links:
         """
         key = PREFIX + "link." + number
         found = self._list(key)
-        link = _decode(number, found[key]) if key in found else None
+        link = decode(number, found[key]) if key in found else None
         if link is not None:
             link = replace(link, last_resort=found.get(key + ".last_resort"))
         return link, key + ".waiting" in found, _notes(found, key)
@@ -162,6 +182,20 @@ class Links:
         if link.closed and link.pagerduty_id and not link.replaced_by:
             suffix = "." + link.number if link.shared else ""
             self._set("pagerduty." + link.pagerduty_id + suffix, link.number, EXPIRY)
+
+    def every(self) -> Iterator[Tuple[str, str, str]]:
+        """All that is stored of records: number, what it is ("" for the link itself), and the text.
+        """
+        for name, text in self._rows(PREFIX + "link."):
+            number, _, what = name[len(PREFIX + "link."):].partition(".")
+            if STACKFLOW_NUMBER.match(number):
+                yield number, what, text
+
+    def every_number(self) -> Iterator[Tuple[str, str]]:
+        """All PagerDuty ids that are stored, each with a StackFlow number of it."""
+        for name, number in self._rows(PREFIX + "pagerduty."):
+            if STACKFLOW_NUMBER.match(number):
+                yield name[len(PREFIX + "pagerduty."):].partition(".")[0], number
 
     def wait(self, number: str) -> None:
         """Note that a change came before the pair was open; whoever opens it reads both sides
@@ -268,8 +302,8 @@ class Links:
 
     def escalations(self) -> List[str]:
         """What is stored of all escalations of the last 90 days."""
-        found = self._list(PREFIX + "sla.", sys.maxsize)
-        return [text for name, text in found.items() if not name.endswith(".recovered")]
+        return [text for name, text in self._rows(PREFIX + "sla.")
+                if not name.endswith(".recovered")]
 
     def write_escalation(self, number: str, policy: str, text: str) -> None:
         """Store an escalation; it expires 90 days after it was last written."""
@@ -281,18 +315,34 @@ class Links:
         if new and (known is None or new > known):
             self._set(_escalation(number, policy) + ".recovered", occurred_at, EXPIRY)
 
-    def _list(self, prefix: str, most: int = NEIGHBOURS) -> Dict[str, str]:
-        found: Dict[str, str] = {}
+    def progress(self) -> Dict[str, Any]:
+        """How far the reconcile came; empty before its first run."""
         try:
-            for offset in range(0, most, PAGE):
+            found = json.loads(self._list(PREFIX + PROGRESS).get(PREFIX + PROGRESS, "{}"))
+        except ValueError:
+            found = None
+        return found if isinstance(found, dict) else {}
+
+    def keep_progress(self, progress: Dict[str, Any]) -> None:
+        """Store how far the reconcile came."""
+        self._set(PROGRESS, json.dumps(progress, sort_keys=True), None)
+
+    def _list(self, prefix: str) -> Dict[str, str]:
+        return dict(islice(self._rows(prefix), NEIGHBOURS))
+
+    def _rows(self, prefix: str) -> Iterator[Tuple[str, str]]:
+        offset = 0
+        while True:
+            try:
                 values = self._store.list_values(local=False, prefix=prefix, limit=PAGE,
                                                  offset=offset)
-                found.update({value.name: str(value.value) for value in values})
-                if len(values) < PAGE:
-                    break
-        except Exception as error:  # StackStorm's client raises whatever its transport raised
-            raise _unreachable(error) from error
-        return found
+            except Exception as error:  # StackStorm's client raises whatever its transport raised
+                raise _unreachable(error) from error
+            for value in values:
+                yield value.name, str(value.value)
+            if len(values) != PAGE:
+                return
+            offset += PAGE
 
     def _delete(self, name: str) -> None:
         try:

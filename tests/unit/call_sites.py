@@ -120,6 +120,9 @@ SITES: Dict[str, Site] = {
         "/incidents", lambda on: on.pack.rest.incidents_of_key(KEY)),
     "RestClient.alert_keys": read(
         "/incidents/{id}/alerts", lambda on: on.pack.rest.alert_keys(on.id)),
+    "RestClient.open_incidents": read(
+        "/incidents", lambda on: list(on.pack.rest.open_incidents(
+            [on.world.api], on.world.clock.now()))),
     "RestClient.history": read(
         "/incidents/{id}/log_entries", lambda on: on.pack.rest.history(on.id)),
     "RestClient.user_email": read(
@@ -160,6 +163,11 @@ SITES: Dict[str, Site] = {
         INCIDENTS, lambda on: on.pack.stackflow.newest("Platform Engineering")),
     "StackFlowClient.notes": read(
         INCIDENTS + "/{number}/notes", lambda on: on.pack.stackflow.notes(on.number)),
+    "StackFlowClient.in_state": read(
+        INCIDENTS, lambda on: list(on.pack.stackflow.in_state("new"))),
+    "StackFlowClient.changed_since": read(
+        INCIDENTS, lambda on: list(on.pack.stackflow.changed_since(
+            "resolved", on.world.clock.now()))),
     "StackFlowClient.create": write(
         "POST", INCIDENTS, lambda on: on.pack.stackflow.create(FIELDS), needs=True),
     "StackFlowClient.update": write(

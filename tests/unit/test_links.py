@@ -9,7 +9,7 @@ from dev.simulators.base import VirtualClock
 from pagerduty_stackflow.errors import DatastoreError
 from pagerduty_stackflow.incidents import note_digest
 from pagerduty_stackflow.links import (EXPIRY, FLAG_EXPIRY, PAGE, PREFIX, STATES, WAITING_EXPIRY,
-                                       WRITTEN_EXPIRY, Link, Links)
+                                       WRITTEN_EXPIRY, Link, Links, Unwritten, decode)
 from pagerduty_stackflow.merge import ACKNOWLEDGED, OPEN, RESOLVED
 from world import MemoryStore
 
@@ -200,6 +200,47 @@ def test_the_flags_of_a_note_are_those_of_runs_that_still_may_copy_it(site):
     assert site.links.note("x") == (True, [])
 
 
+def test_all_links_and_all_numbers_are_listed_whatever_else_is_stored(site):
+    many = [dataclasses.replace(OPENED, number="INC%d" % at) for at in range(250)]
+    for link in many:
+        site.links.write(link)
+        site.links.join("Q0ABC%d" % int(link.number[3:]), link.number)
+    site.links.merge_into("Q0ABC7", "INC9")
+    site.links.wait("INC7")
+    for name, value in (("link.INC8", "{"), ("link.INC7.note.x", "1"), ("pagerduty.Q0.note.x", "1"),
+                        ("link.", "{}"), ("linked", "{}")):
+        site.put(name, value)
+    rows = list(site.links.every())
+    found = {number: decode(number, text) for number, what, text in rows if not what}
+    assert found.pop("INC8") is None and len(found) == 249
+    assert all(found[link.number] == link for link in many if link.number != "INC8")
+    assert {row for row in rows if row[1]} == {("INC7", "waiting", "1"), ("INC7", "note.x", "1")}
+    numbers = list(site.links.every_number())
+    assert len(numbers) == 251 and ("Q0ABC7", "INC9") in numbers and ("Q0ABC7", "INC7") in numbers
+
+
+def test_progress_is_kept_and_anything_else_counts_as_none(site):
+    assert site.links.progress() == {}
+    site.links.keep_progress({"place": [1, "x"]})
+    assert site.links.progress() == {"place": [1, "x"]}
+    for value in ("", "{", "[]", "7", "null"):
+        site.put("reconcile", value)
+        assert site.links.progress() == {}
+
+
+def test_a_store_for_a_dry_run_is_read_and_never_written(site):
+    site.links.write(OPENED)
+    before = dict(site.store.values)
+    dry = Links(Unwritten(site.store))
+    dry.write(CLOSED)
+    dry.join("Q0ABCDEF", "INC1")
+    dry.wait("INC1")
+    dry.stop_waiting("INC1")
+    dry.ensure_start(site.clock)
+    assert site.store.values == before
+    assert dry.read(OPENED.number)[0] == OPENED
+
+
 def calls():
     clock = VirtualClock()
     return [("read", "INC1"), ("write", OPENED), ("write", CLOSED), ("wait", "INC1"),
@@ -211,14 +252,16 @@ def calls():
             ("lower_flag", "x", "run"), ("remember_last_resort", "INC1", "f" * 16),
             ("forget_last_resort", "INC1"), ("escalation", "INC1", POLICY), ("escalations",),
             ("write_escalation", "INC1", POLICY, "{}"),
-            ("recover", "INC1", POLICY, "2026-01-05T10:00:00Z")]
+            ("recover", "INC1", POLICY, "2026-01-05T10:00:00Z"), ("every",), ("every_number",),
+            ("progress",), ("keep_progress", {}), ("cursor", "Sensor"),
+            ("move_cursor", "Sensor", "{}")]
 
 
 @pytest.mark.parametrize("name, given", [(call[0], call[1:]) for call in calls()])
 def test_a_datastore_that_does_not_answer_is_an_error_in_every_method(site, name, given):
     site.store.unreachable = True
     with pytest.raises(DatastoreError) as caught:
-        getattr(site.links, name)(*given)
+        list(getattr(site.links, name)(*given) or ())
     assert caught.value.retryable and "st2api" in caught.value.hint
 
 

@@ -1,11 +1,14 @@
 """The REST client: lists, notes, who writes, and what a refused key leads to."""
 
+import bisect
+from datetime import timedelta
+
 import pytest
 import requests
 
 from leaks import assert_leaks_no_secret
 from pagerduty_stackflow.errors import ApiError, ConflictError, CredentialsError, NotFoundError
-from pagerduty_stackflow.incidents import dedup_key
+from pagerduty_stackflow.incidents import dedup_key, format_time, parse_time
 from pagerduty_stackflow.pagerduty.events import EventsClient
 from pagerduty_stackflow.pagerduty.rest import OFFSET_LIMIT, RestClient
 from pagerduty_stackflow.transport import OutcomeUnknownError
@@ -131,6 +134,62 @@ def test_beyond_the_offset_limit_nothing_is_asked(site, largest):
     assert list(rest.alerts("Q0")) == [str(at) for at in range(OFFSET_LIMIT)]
 
 
+class OpenIncidents:
+    """A server with open incidents created at these times, by the rules of List Incidents."""
+
+    def __init__(self, times):
+        self.times = sorted(times)
+        self.calls = 0
+
+    def request(self, _, method, url, headers, params, data, repeatable):
+        given = dict(params)
+        self.calls += 1
+        assert given["sort_by"] == "created_at:asc" and ("service_ids[]", "P1") in params
+        assert [value for name, value in params if name == "statuses[]"] == [
+            "triggered", "acknowledged"]
+        first, last = 0, len(self.times)
+        if given.get("date_range") != "all":
+            since, until = parse_time(given["since"]), parse_time(given["until"])
+            assert timedelta(0) <= until - since <= timedelta(days=184)
+            first = bisect.bisect_left(self.times, since)
+            last = bisect.bisect_right(self.times, until)
+        offset, limit = int(given["offset"]), int(given["limit"])
+        assert offset + limit <= OFFSET_LIMIT
+        begin, end = first + offset, min(first + offset + limit, last)
+        body = {"incidents": [{"id": "Q%d" % at, "created_at": format_time(self.times[at])}
+                              for at in range(begin, end)], "more": end < last}
+        return type("Answer", (), {"body": body})
+
+
+@pytest.mark.parametrize("count, seconds, calls", [
+    (0, 60, 1), (100, 60, 1), (250, 60, 3), (9999, 60, 100), (10000, 60, 101), (10001, 60, 101),
+    (25000, 60, 252), (12000, 6 * 3600, 134), (10100, 0.01, 103)])
+def test_all_open_incidents_are_listed_beyond_the_offset_limit(site, count, seconds, calls):
+    now = site.world.clock.now()
+    server = OpenIncidents(now - timedelta(seconds=seconds * at) for at in range(count))
+    rest = RestClient(site.world.settings, server, site._key)
+    found = [one.id for one in rest.open_incidents(["P1"], now)]
+    assert set(found) == {"Q%d" % at for at in range(count)}
+    assert server.calls <= calls
+
+
+def test_more_incidents_within_a_second_than_a_list_shows_do_not_keep_it_for_ever(site):
+    now = site.world.clock.now()
+    times = [now - timedelta(hours=1)] * (OFFSET_LIMIT + 50) + [now]
+    rest = RestClient(site.world.settings, OpenIncidents(times), site._key)
+    assert "Q%d" % (OFFSET_LIMIT + 50) in {one.id for one in rest.open_incidents(["P1"], now)}
+
+
+def test_only_open_incidents_of_the_given_services_are_listed(site):
+    world = site.world
+    other = world.pagerduty.create_incident(world.database, "x", world.casey)
+    world.pagerduty.create_incident(world.other, "x", world.casey)
+    done = world.pagerduty.create_incident(world.api, "x", world.casey)
+    world.pagerduty.resolve(done, world.casey)
+    found = site.rest.open_incidents([world.api, world.database], world.clock.now())
+    assert {one.id for one in found} == {site.incident.id, other}
+
+
 def test_an_empty_page_ends_a_list_that_claims_more(site):
     site.pagerduty.faults.add("/alerts", status=200, times=5, body={"alerts": [], "more": True})
     assert list(site.rest.alerts(site.incident.id)) == [] and len(site.pagerduty.requests) == 1
@@ -239,7 +298,16 @@ def test_the_rate_limit_is_waited_for(site):
     for _ in range(2):
         site.rest.incident(site.incident.id)
     waited = (site.world.clock.now() - before).total_seconds()
-    assert 1 <= waited <= 61 and len(site.pagerduty.requests) == 3
+    assert 1 <= waited <= 61
+    assert [one.status for one in site.pagerduty.requests] == [200, 200]
+
+
+def test_a_limit_that_others_used_up_is_waited_for(site):
+    site.pagerduty.switches.rest_limit = 1
+    other = RestClient(site.world.settings, site.world.transport(), site._key)
+    for client in (other, site.rest):
+        client.incident(site.incident.id)
+    assert [one.status for one in site.pagerduty.requests] == [200, 429, 200]
 
 
 def test_a_network_error_tells_neither_the_key_nor_whom_was_looked_for(site):

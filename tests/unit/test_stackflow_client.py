@@ -1,5 +1,7 @@
 """The StackFlow client: every form of an answer that the vendor's pages leave open."""
 
+from datetime import timedelta
+
 import pytest
 
 from leaks import assert_leaks_no_secret
@@ -30,6 +32,10 @@ class Site:
         self.number = self.stackflow.create_incident(
             "Disk full", group="Platform Engineering", person="jane@example.com")
         self.asked = []
+        self.renew()
+
+    def renew(self):
+        """A client as a run that begins now has it."""
         self.client = StackFlowClient(self.world.settings, self.world.transport(), self._token)
 
     def _token(self, refused):
@@ -206,6 +212,82 @@ def test_a_server_that_knows_no_pages_is_not_asked_for_ever(site):
     assert len(site.stackflow.requests) == 2
 
 
+def in_state(site, between=lambda: None):
+    """The numbers that a list of new records gives, page by page; ``between`` two pages somebody
+    acts.
+    """
+    pages = []
+    for page in site.client.in_state("new"):
+        pages.append([record.number for record in page])
+        between()
+    return pages
+
+
+def many(site, total, seconds=1):
+    """Records apart by so many seconds, beside the site's own."""
+    for _ in range(total - 1):
+        site.world.clock.advance(seconds)
+        site.stackflow.create_incident("x", "P4")
+    site.renew()
+    return {record["number"] for record in site.stackflow.incidents()}
+
+
+@pytest.mark.parametrize("seconds", [0, 0.3, 1, 86400])
+@pytest.mark.parametrize("total", [1, PAGE - 1, PAGE, PAGE + 1, 2 * PAGE + 50])
+def test_all_records_in_a_state_are_listed_oldest_first(site, total, seconds):
+    numbers = many(site, total, seconds)
+    pages = in_state(site)
+    found = [number for page in pages for number in page]
+    assert set(found) == numbers
+    assert list(dict.fromkeys(found)) == sorted(numbers)
+    assert len(pages) <= total // (PAGE - 4) + 2
+
+
+def test_records_that_leave_the_state_while_it_is_listed_hide_no_others(site):
+    numbers = many(site, 3 * PAGE)
+    left = iter(sorted(numbers))
+
+    def leave():
+        for _ in range(PAGE // 2):
+            site.stackflow.set_state(next(left), "in_progress")
+    assert {number for page in in_state(site, leave) for number in page} == numbers
+
+
+def test_a_state_is_listed_by_its_spelling():
+    site = Site(states=SPELLED)
+    site.stackflow.switches.state_names = SPELLED
+    assert in_state(site) == [[site.number]]
+    assert list(site.client.changed_since("resolved", site.world.clock.now())) == []
+    assert [one.one("state") for one in site.stackflow.requests] == ["Open", "Done"]
+
+
+@pytest.mark.parametrize("ignored", [("created_after",), ("created_after", "page")])
+def test_a_server_that_knows_no_times_hides_no_records_and_is_not_asked_for_ever(site, ignored):
+    numbers = many(site, 3 * PAGE + 10)
+    handle = site.stackflow.handle
+
+    def deaf(request):
+        request.query = [pair for pair in request.query if pair[0] not in ignored]
+        return handle(request)
+    site.stackflow.handle = deaf
+    found = {number for page in in_state(site) for number in page}
+    assert found == (numbers if ignored == ("created_after",) else set(sorted(numbers)[:PAGE]))
+    assert len(site.stackflow.requests) < 12
+
+
+def test_what_changed_since_a_time_is_listed_newest_first_and_no_further(site):
+    numbers = sorted(many(site, PAGE + 20, 60))
+    for number in numbers:
+        site.world.clock.advance(60)
+        site.stackflow.cancel(number)
+    site.renew()
+    bound = site.world.clock.now() - timedelta(minutes=9)
+    del site.stackflow.requests[:]
+    found = [record.number for record in site.client.changed_since("cancelled", bound)]
+    assert found == numbers[:-11:-1]
+    assert len(site.stackflow.requests) == 1
+
+
 def test_a_create_whose_answer_is_lost_is_not_repeated(site):
     for kind in ("drop_answer", "reset", "half_body", "not_json"):
         site.stackflow.requests.clear()
@@ -278,6 +360,16 @@ def test_the_write_limit_is_waited_for(site):
     for priority in ("P1", "P3"):
         site.client.update(site.number, {"priority": priority})
     assert 1 <= (site.world.clock.now() - before).total_seconds() <= 61
+    assert [one.status for one in site.stackflow.requests] == [200, 200]
+
+
+def test_a_limit_that_others_used_up_is_waited_for(site):
+    site.stackflow.switches.writes_per_minute = 1
+    site.stackflow.revoke(TOKEN)
+    site.stackflow.add_token(TOKEN, role="itsm_manager")
+    other = StackFlowClient(site.world.settings, site.world.transport(), site._token)
+    other.update(site.number, {"priority": "P1"})
+    site.client.update(site.number, {"priority": "P3"})
     assert [one.status for one in site.stackflow.requests] == [200, 429, 200]
 
 

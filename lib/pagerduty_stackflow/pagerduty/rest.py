@@ -6,6 +6,7 @@ https://developer.pagerduty.com/docs/rest-api-overview
 from __future__ import annotations
 
 import re
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import (Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence,
                     Tuple, Type, TypeVar)
@@ -13,7 +14,7 @@ from typing import (Any, Callable, Dict, Iterable, Iterator, List, Mapping, Opti
 from ..answers import PAGERDUTY
 from ..deliveries import as_object, text
 from ..errors import ApiError, CredentialsError
-from ..incidents import Note, PagerDutyIncident, plain
+from ..incidents import Note, PagerDutyIncident, format_time, plain
 from ..settings import Settings
 from ..transport import Answer, OutcomeUnknownError, Transport
 
@@ -24,6 +25,9 @@ OFFSET_LIMIT = 10000
 """offset + limit beyond this is refused (REST API, Pagination)."""
 RESOLUTION_NOTE = "Resolution Note: "
 """What PagerDuty puts before a resolution when it makes a note of it (seen in webhooks)."""
+WINDOW = timedelta(days=180)
+"""Under the six months that `since` and `until` may be apart (REST API, List Incidents)."""
+SECOND = timedelta(seconds=1)
 RENEW = "generate a new key in PagerDuty and update it in Secrets Manager"
 
 Params = Sequence[Tuple[str, str]]
@@ -69,6 +73,32 @@ class RestClient:
         params += [("date_range", "all"), ("sort_by", "created_at:desc")]
         rows = islice(self.pages("/incidents", "incidents", params), count)
         return [PagerDutyIncident.from_rest(row) for row in rows]
+
+    def open_incidents(self, service_ids: Sequence[str],
+                       now: datetime) -> Iterator[PagerDutyIncident]:
+        """All open incidents of these services, oldest first (List Incidents).
+
+        Where there are more than the offset limit allows, the list goes on in windows from the
+        creation time of its last row on; what was created within that second comes twice.
+        """
+        wanted = (("statuses[]", "triggered"), ("statuses[]", "acknowledged"),
+                  ("sort_by", "created_at:asc"), *(("service_ids[]", one) for one in service_ids))
+        window: Params = (("date_range", "all"),)
+        end = now
+        while True:
+            count, start = 0, end
+            for row in self.pages("/incidents", "incidents", wanted + tuple(window)):
+                count += 1
+                incident = PagerDutyIncident.from_rest(row)
+                yield incident
+                if count == OFFSET_LIMIT and incident.created_at:
+                    start = incident.created_at
+            if count < OFFSET_LIMIT and end >= now:
+                return
+            if ("since", format_time(start)) in window:
+                start += SECOND  # more rows within one second than the list ever shows
+            end = min(start + WINDOW, now)
+            window = (("since", format_time(start)), ("until", format_time(end)))
 
     def alerts(self, incident_id: str) -> Dict[str, Optional[str]]:
         """The dedup keys of an incident's alerts, each with the service whose integration opened it,

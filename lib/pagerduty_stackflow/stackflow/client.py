@@ -5,6 +5,7 @@ What the vendor's pages do not print is configurable or taken as it comes.
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
@@ -19,8 +20,9 @@ from .records import api_state, canonical_record, note_fields
 
 PAGE = 200
 """Largest `limit` (api/incidents.html, List query parameters)."""
-PAGES = 50
+PAGES = 1000
 """Pages of one list that are read at most, should a server ignore `page`."""
+SECOND = timedelta(seconds=1)
 
 Params = Sequence[Tuple[str, str]]
 
@@ -67,6 +69,43 @@ class StackFlowClient:
         rows = islice(self.pages("/incidents", (("assignment_group", group), ("order", "desc"),
                                                 ("sort", "updated_at"))), PAGE)
         return [record for record in map(self._record, rows) if record is not None]
+
+    def in_state(self, state: str) -> Iterator[List[StackFlowIncident]]:
+        """All records in a state, oldest first, a page at a time.
+
+        A page goes on from the creation time of the one before (`created_after`), not by its
+        number: records that leave the state meanwhile would pull others over to a page that was
+        read. What was created within the second of a page's end comes twice.
+        """
+        wanted = (("state", api_state(state, self._settings.states)), ("sort", "created_at"),
+                  ("order", "asc"))
+        since: Optional[datetime] = None
+        number, before = 1, None
+        while True:
+            after = (("created_after", since.strftime("%Y-%m-%dT%H:%M:%SZ")),) if since else ()
+            rows, full = self._page("/incidents", wanted + after, number)
+            records = [record for record in map(self._record, rows) if record is not None]
+            yield records
+            if not full or (rows == before and number > 1):
+                return
+            last = max((one.created_at for one in records if one.created_at), default=None)
+            if last is None or (since is not None and last - SECOND <= since):
+                number += 1  # more than a page within one second
+            else:
+                since, number = last - SECOND, 1
+            before = rows
+
+    def changed_since(self, state: str, bound: datetime) -> Iterator[StackFlowIncident]:
+        """The records in a state that changed since then, newest change first."""
+        wanted = (("state", api_state(state, self._settings.states)), ("sort", "updated_at"),
+                  ("order", "desc"))
+        for row in self.pages("/incidents", wanted):
+            record = self._record(row)
+            if record is None:
+                continue
+            if record.updated_at is None or record.updated_at < bound:
+                return
+            yield record
 
     def create(self, fields: Mapping[str, Any]) -> StackFlowIncident:
         """Create a record. Not repeatable: after OutcomeUnknownError look for the mark first."""
@@ -123,19 +162,25 @@ class StackFlowClient:
         that is not full is the last, and so is one that holds nothing new.
         """
         before: Any = None
-        for page in range(1, PAGES + 1):
-            asked = tuple(params) + (("limit", str(size)), ("page", str(page)))
-            body = self.call("GET", path, params=asked)
-            rows = body.get("data") if isinstance(body, dict) else body
-            if not isinstance(rows, list):
-                raise _no_answer("list")
+        for number in range(1, PAGES + 1):
+            rows, full = self._page(path, params, number, size)
             if rows == before:
                 return
             yield from (row for row in rows if isinstance(row, dict))
-            limit = body.get("limit") if isinstance(body, dict) else None
-            if not rows or len(rows) < (limit if isinstance(limit, int) else size):
+            if not full:
                 return
             before = rows
+
+    def _page(self, path: str, params: Params, number: int,
+              size: int = PAGE) -> Tuple[List[Any], bool]:
+        """The rows of one page, and whether it is full, so that another may follow."""
+        asked = tuple(params) + (("limit", str(size)), ("page", str(number)))
+        body = self.call("GET", path, params=asked)
+        rows = body.get("data") if isinstance(body, dict) else body
+        if not isinstance(rows, list):
+            raise _no_answer("list")
+        limit = body.get("limit") if isinstance(body, dict) else None
+        return rows, bool(rows) and len(rows) >= (limit if isinstance(limit, int) else size)
 
     def health(self) -> None:
         """See that StackFlow answers; needs no token (api/quickstart.html)."""
