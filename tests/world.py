@@ -22,8 +22,8 @@ from dev.simulators.base import VirtualClock, run
 from dev.simulators.in_process import InProcess
 from dev.simulators.pagerduty import PagerDuty
 from dev.simulators.stackflow import StackFlow
-from pagerduty_stackflow import (diagnosis, levels, notes, prefilter, rerouting, sending, settings,
-                                 sla, sync, verification, views)
+from pagerduty_stackflow import (diagnosis, levels, notes, prefilter, reconcile, rerouting, sending,
+                                 settings, sla, sync, verification, views)
 from pagerduty_stackflow.dispatching import Dispatcher
 from pagerduty_stackflow.links import Links
 from pagerduty_stackflow.pack import Outcome, Pack
@@ -38,7 +38,7 @@ SF_HOST = "https://acme.stackflow.example"
 LISTENER = "https://st2.example"
 KeyValue = namedtuple("KeyValue", "name value")
 Run = namedtuple("Run", "rule action parameters payload")
-MODULES = (sync, rerouting, notes, levels, sla, views, sending, diagnosis, verification)
+MODULES = (sync, rerouting, notes, levels, sla, reconcile, views, sending, diagnosis, verification)
 """Where the use cases are; each has the name of its action."""
 
 
@@ -64,9 +64,10 @@ class MemoryStore:
                     limit: Optional[int] = None, offset: int = 0) -> List[KeyValue]:
         self._called()
         now = self._clock.now()
-        rows = [KeyValue(name, value) for name, (value, end) in sorted(self.values.items())
-                if name.startswith(prefix or "") and (end is None or end > now)]
-        return rows[offset or 0:][:limit or 100]
+        names = sorted(name for name, (_, end) in self.values.items()
+                       if name.startswith(prefix or "") and (end is None or end > now))
+        return [KeyValue(name, self.values[name][0])
+                for name in names[offset or 0:][:limit or 100]]
 
     def get_value(self, name: str, local: bool = True, scope: str = "",
                   decrypt: bool = False) -> Any:

@@ -2,11 +2,12 @@
 
 The job has ``path`` (of sys.path), ``action``, ``config``, ``parameters`` and ``store``, the
 datastore as a dict. The answer has ``status``, ``result``, ``store``, ``calls`` (of the datastore,
-in order) and ``modules`` (all that were imported).
+in order), ``modules`` (all that were imported) and ``resident``, the most memory it had, in MiB.
 """
 
 import importlib
 import json
+import resource
 import sys
 from types import SimpleNamespace
 
@@ -20,8 +21,9 @@ class CountingStore:
 
     def list_values(self, local=True, prefix=None, limit=None, offset=None):
         self.calls.append("list " + prefix)
-        return [SimpleNamespace(name=name, value=value) for name, value in self.values.items()
-                if name.startswith(prefix)]
+        names = [name for name in self.values if name.startswith(prefix)]
+        return [SimpleNamespace(name=name, value=self.values[name])
+                for name in names[offset or 0:][:limit or 100]]
 
     def get_value(self, name, local=True, scope="system", decrypt=False):
         self.calls.append("get " + name)
@@ -45,8 +47,9 @@ def main():
     store = CountingStore(job["store"])
     action = action_cls(config=job["config"], action_service=store)
     status, result = action.run(**job["parameters"])
+    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     json.dump({"status": status, "result": result, "store": store.values, "calls": store.calls,
-               "modules": sorted(sys.modules)}, sys.stdout)
+               "modules": sorted(sys.modules), "resident": resident}, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Set, Tuple
 
 from dev.simulators.base import Response
 from dev.simulators.pagerduty.account import Account
@@ -57,7 +57,8 @@ class IncidentCalls:
         if ask.one("date_range") != "all":
             since, until = self._window(call)
             rows = [one for one in rows if since <= one.created_at <= until]
-        rows = [one for one in rows if self._matches(one, call)]
+        for own, wanted in self._filters(call):
+            rows = [one for one in rows if wanted.intersection(own(one))]
         return call.page("incidents", self._sorted(rows, ask.one("sort_by") or "created_at:asc"),
                          lambda one: self._shapes.incident(one, call.include))
 
@@ -70,17 +71,18 @@ class IncidentCalls:
             raise invalid("Date range may not exceed 6 months")
         return since, until
 
-    def _matches(self, incident: Incident, call: Call) -> bool:
+    def _filters(self, call: Call) -> List[Tuple[Callable[[Incident], List[str]], Set[str]]]:
+        """What an incident is by each filter of the request, and what it has to be one of."""
+        facts: Dict[str, Callable[[Incident], List[str]]] = {
+            "statuses[]": lambda one: [one.status], "service_ids[]": lambda one: [one.service_id],
+            "urgencies[]": lambda one: [one.urgency], "user_ids[]": lambda one: one.assignees,
+            "team_ids[]": self._teams}
+        asked = [(own, set(call.request.every(name))) for name, own in facts.items()]
+        return [(own, wanted) for own, wanted in asked if wanted]
+
+    def _teams(self, incident: Incident) -> List[str]:
         team = self._account.team_of(incident)
-        facts: Dict[str, List[str]] = {
-            "statuses[]": [incident.status], "service_ids[]": [incident.service_id],
-            "urgencies[]": [incident.urgency], "user_ids[]": incident.assignees,
-            "team_ids[]": [team.id] if team else []}
-        for name, own in facts.items():
-            wanted = call.request.every(name)
-            if wanted and not set(wanted) & set(own):
-                return False
-        return True
+        return [team.id] if team else []
 
     @staticmethod
     def _sorted(rows: List[Incident], order: str) -> List[Incident]:
