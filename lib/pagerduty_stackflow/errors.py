@@ -28,6 +28,16 @@ class PackError(Exception):
                 "retryable": self.retryable}
 
 
+class DefectError(PackError):
+    """An error of the pack itself. What the text of the exception quotes is not repeated here."""
+
+    kind = "defect"
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__("unexpected %s in the pack" % type(error).__name__,
+                         "the trace is in the execution's stderr; please report it")
+
+
 class ConfigError(PackError):
     """The pack's config is unusable; the message lists every problem, one per line."""
 

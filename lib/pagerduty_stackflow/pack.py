@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 import requests
 
@@ -25,14 +25,18 @@ SKIPPED = "skipped"
 
 class Pack:
     """The clients are cheap to make: none of them connects or reads a secret before its first call.
+
+    ``say`` takes a line for whoever watches the run.
     """
 
     def __init__(self, settings: Settings, store: Store, clock: Optional[Clock] = None,
-                 session: Optional[requests.Session] = None) -> None:
+                 session: Optional[requests.Session] = None,
+                 say: Callable[[str], None] = lambda text: None) -> None:
         self.settings = settings
         self.clock = clock or Clock()
         self.store = store
         self.links = Links(store)
+        self.say = say
         self.transport = transport = Transport(settings.http, self.clock, session)
         self.events = EventsClient(settings, transport)
         self.api_key = ApiKeySource(settings, store, self.clock).api_key

@@ -50,20 +50,22 @@ class Pair:
 
 def read_pair(pack: Pack, number: str, about: Optional[str] = None,
               hint: Optional[StackFlowIncident] = None, mine: Optional[Link] = None,
-              told: Optional[str] = None) -> Pair:
+              told: Optional[str] = None, rows: Optional[Pair] = None) -> Pair:
     """Read the link, the record and the incident; a missing link is rebuilt from the marks.
 
     ``about``: the PagerDuty id that an event named; it may be a newer incident than the link knows.
     ``hint``: the record as an event carried it; it may tell of a state that is over by now.
     ``mine``: what this run wrote to the link before; it counts where another run did not know it.
-    ``told``: see Pair.
+    ``told``: see Pair. ``rows``: sides that were read just now and need not be read again, for as
+    long as nobody wrote to the link since.
     """
     for _ in range(SNAPSHOTS):
         stored = pack.links.read(number)[0]
         link = stored or Link(number)
         if mine is not None and mine.joined and not link.joined:
             link = replace(mine, stackflow_at=link.stackflow_at or mine.stackflow_at)
-        pair = _read_both(pack, link, about)
+        known = rows if rows is not None and rows.stored == stored else Pair(link, None)
+        pair = _read_both(pack, link, about, known)
         pair.stored = pack.links.read(number)[0]
         if pair.stored == stored:
             break
@@ -72,14 +74,14 @@ def read_pair(pack: Pack, number: str, about: Optional[str] = None,
     return pair
 
 
-def _read_both(pack: Pack, link: Link, about: Optional[str]) -> Pair:
+def _read_both(pack: Pack, link: Link, about: Optional[str], known: Pair) -> Pair:
     """The incident first: a record that is read later shows at least what the pack acted upon."""
     incident: Optional[PagerDutyIncident] = None
     if link.joined:
-        incident = linked_incident(pack, link)
-        record = find_record(pack, link.number)
+        incident = known.incident or linked_incident(pack, link)
+        record = known.record or find_record(pack, link.number)
     else:
-        record = find_record(pack, link.number)
+        record = known.record or find_record(pack, link.number)
         link, incident = _rebuild(pack, link, record)
     if link.writing == RESOLVED and record is not None and record.state in DONE_STATES:
         # Another run wrote it because PagerDuty was resolved: no person resolved it in StackFlow.
@@ -90,13 +92,16 @@ def _read_both(pack: Pack, link: Link, about: Optional[str]) -> Pair:
             link.pagerduty_id is None or incident.id == about):
         link = _share(pack, replace(link, pagerduty_id=incident.id), incident.id)
     link, incident = _follow_merges(pack, link, incident)
-    if incident is not None:
-        moved = bool(link.service_id and incident.service_id and
-                     incident.service_id != link.service_id and not link.shared)
-        link = replace(link, pagerduty_id=incident.id, seen=True, moved=link.moved or moved,
-                       rest_only=link.rest_only or moved,
-                       service_id=link.service_id or incident.service_id)
-    return Pair(link, record, incident)
+    return Pair(link if incident is None else seen_as(link, incident), record, incident)
+
+
+def seen_as(link: Link, incident: PagerDutyIncident) -> Link:
+    """The link once its incident was seen."""
+    moved = bool(link.service_id and incident.service_id and
+                 incident.service_id != link.service_id and not link.shared)
+    return replace(link, pagerduty_id=incident.id, seen=True, unseen=None,
+                   moved=link.moved or moved, rest_only=link.rest_only or moved,
+                   service_id=link.service_id or incident.service_id)
 
 
 def find_record(pack: Pack, number: str) -> Optional[StackFlowIncident]:
@@ -144,9 +149,12 @@ def owner_of_mark(pack: Pack, incident_id: str) -> Optional[str]:
     return kept[-1].number if kept else None
 
 
-def newest_of_record(pack: Pack, number: str) -> Optional[Link]:
-    """The link to the last incident that was triggered for a record: that of the highest `:<n>`."""
-    newest = None
+def newest_of_record(pack: Pack, number: str, born_in_pagerduty: bool
+                     ) -> Tuple[Optional[Link], Optional[PagerDutyIncident]]:
+    """The last incident that was triggered for a record, that of the highest `:<n>`, and a link to
+    it; a record born in PagerDuty has none under the bare key.
+    """
+    newest: Tuple[Optional[Link], Optional[PagerDutyIncident]] = None, None
     count = 0
     while True:
         key = dedup_key(pack.settings.stackflow.host, number, count)
@@ -154,12 +162,11 @@ def newest_of_record(pack: Pack, number: str) -> Optional[Link]:
         for incident in pack.rest.incidents_of_key(key):
             alerts = pack.rest.alerts(incident.id)
             if key in alerts:
-                found.append((incident.status != "resolved", incident.id,
-                              alerts[key] or incident.service_id))
+                link = Link(number, dedup_key=key, service_id=alerts[key] or incident.service_id)
+                found.append((link, incident))
         if found:
-            _, incident_id, service_id = max(found)
-            newest = Link(number, pagerduty_id=incident_id, dedup_key=key, service_id=service_id)
-        elif count:  # a record born in PagerDuty has no incident under the bare key
+            newest = max(found, key=lambda one: (one[1].status != "resolved", one[1].id))
+        elif count or not born_in_pagerduty:
             return newest
         count += 1
 
@@ -222,20 +229,18 @@ def _rebuild(pack: Pack, link: Link,
     """
     if record is None:
         return link, None
-    found = newest_of_record(pack, link.number)
     born_there = pagerduty_id_of_mark(record.description)
+    found, incident = newest_of_record(pack, link.number, born_there is not None)
     if found is None and born_there and owner_of_mark(pack, born_there) == link.number:
-        found = Link(link.number, pagerduty_id=born_there, rest_only=True)
-    incident = find_incident(pack, found.pagerduty_id) if found and found.pagerduty_id else None
+        found, incident = Link(link.number, rest_only=True), find_incident(pack, born_there)
     if found is None or incident is None:
         return link, None
     carried = None
     if record.assigned_to and incident.status == "triggered":
         if _last(pack, incident.id, "acknowledge_log_entry"):
             carried = record.assigned_to
-    link = replace(found, pagerduty_id=None, assignee=carried, stackflow_at=link.stackflow_at,
-                   last_resort=_find_last_resort(pack, found))
-    return link, incident
+    return replace(found, assignee=carried, stackflow_at=link.stackflow_at,
+                   last_resort=_find_last_resort(pack, found)), incident
 
 
 def _find_last_resort(pack: Pack, link: Link) -> Optional[str]:

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Optional, Tuple
+from typing import Any, Callable, Optional, Tuple
 
 from . import settings
-from .errors import ConfigError, PackError
+from .errors import ConfigError, DefectError, PackError
 from .pack import Outcome, Pack
-from .report import Report
+
+NO_URLS = {"stackflow_url": None, "pagerduty_url": None}
 
 
 def perform(action: Any, use_case: Callable[..., Any],
-            without_config: Optional[Callable[[ConfigError], Report]] = None,
+            without_config: Optional[Callable[[ConfigError], Any]] = None,
             **parameters: Any) -> Tuple[bool, Any]:
     """Run ``use_case(pack, **parameters)`` for a StackStorm action; returns what its `run` returns.
 
     ``action`` has ``config``, ``action_service`` and ``logger``; ``without_config`` stands in for
-    the use case where the config is unusable. A PackError becomes `(False, {"error": ...})`, a
-    report that is not ok stands beside its error; anything else is a defect and is reported as one,
-    with its trace in the log.
+    the use case where the config is unusable. A PackError becomes `(False, {"error": ...})`; a
+    result with an ``ok`` that is false stands beside its ``error``; anything else is a defect and
+    is reported as one, with its trace in the log.
     """
+    pack = None
     try:
-        pack = Pack(settings.load(action.config), action.action_service)
+        pack = Pack(settings.load(action.config), action.action_service, say=action.logger.info)
         result = use_case(pack, **parameters)
     except ConfigError as error:
         if without_config is None:
@@ -31,15 +33,11 @@ def perform(action: Any, use_case: Callable[..., Any],
         return False, {"error": error.as_result()}
     except Exception as error:  # a defect: what its text quotes stays in the log
         action.logger.exception("%s failed", use_case.__name__)
-        return False, {"error": _defect(error)}
-    if isinstance(result, Report) and not result.ok:
-        return False, dict(result.as_result(), error=result.error.as_result())
+        return False, {"error": DefectError(error).as_result()}
+    shown = result.as_result() if hasattr(result, "as_result") else result
     if isinstance(result, Outcome):
-        links = pack.urls(result.stackflow_id, result.pagerduty_incident_id)
-        return True, dict(result.as_result(), **links)
-    return True, result.as_result() if isinstance(result, Report) else result
-
-
-def _defect(error: Exception) -> Dict[str, Any]:
-    return {"kind": "defect", "message": "unexpected %s in the pack" % type(error).__name__,
-            "hint": "the trace is in the execution's stderr; please report it", "retryable": False}
+        ids = (result.stackflow_id, result.pagerduty_incident_id)
+        shown = dict(shown, **(pack.urls(*ids) if pack else NO_URLS))
+    if getattr(result, "ok", True):
+        return True, shown
+    return False, dict(shown, error=result.error.as_result())

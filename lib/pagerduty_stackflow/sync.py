@@ -276,25 +276,30 @@ def decide(pack: Pack, pair: Pair, may_trigger: bool, force: bool = False) -> me
     return decision
 
 
-def _remember(pack: Pack, pair: Pair, decision: merge.Decision) -> bool:
-    """Store what is agreed now. True when another run wrote or waits meanwhile, so that this one
-    looks again.
-    """
+def agreed(pack: Pack, pair: Pair, decision: merge.Decision) -> Link:
+    """The link as it is once a decision is carried out."""
     link, record = pair.link, pair.record
-    if not link.number or decision.follow_merge:
-        return False
     link = replace(link, stackflow=decision.agreed_stackflow, pagerduty=decision.agreed_pagerduty,
                    writing=None)
     if record is not None:
-        agreed = (decision.agreed_stackflow, decision.agreed_pagerduty)
-        carried = (agreed == (merge.ACKNOWLEDGED, merge.ACKNOWLEDGED) or decision.hands_over or
+        both = (decision.agreed_stackflow, decision.agreed_pagerduty)
+        carried = (both == (merge.ACKNOWLEDGED, merge.ACKNOWLEDGED) or decision.hands_over or
                    keeps_team(pack.settings, pair))
         link = replace(link, assignee=_assignee(link, record, carried),
                        stackflow_at=_later(link.stackflow_at, record))
         here, there = place(pack.settings, pair)
         if here == there or link.group is None and pair.told is None:
             link = replace(link, group=record.assignment_group, service_id=there, moving=None)
-    pair.link = link
+    return link
+
+
+def _remember(pack: Pack, pair: Pair, decision: merge.Decision) -> bool:
+    """Store what is agreed now. True when another run wrote or waits meanwhile, so that this one
+    looks again.
+    """
+    if not pair.link.number or decision.follow_merge:
+        return False
+    pair.link = link = agreed(pack, pair, decision)
     if link == pair.stored or not (link.joined or link.closed):
         return False
     pack.links.write(link)

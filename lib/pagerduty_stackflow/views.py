@@ -10,6 +10,7 @@ from .incidents import (PagerDutyIncident, StackFlowIncident, format_time, is_st
 from .merge import DONE_STATES
 from .pack import Pack
 from .pairs import find_incident, find_record, linked_incident, numbers_of
+from .reconcile import reconcile
 from .routing import entries_for, entries_of_group
 from .settings import ServiceMapping
 
@@ -48,6 +49,16 @@ def get_incident(pack: Pack, incident_id: str) -> Dict[str, Any]:
              "pagerduty": _shown(incident) if incident else None,
              "link": {name: value for name, value in vars(link).items() if value} if link else None}
     return dict(known, **pack.urls(number, incident.id if incident else None))
+
+
+def sync_status(pack: Pack, incident_id: str) -> Dict[str, Any]:
+    """What :func:`get_incident` shows, and what a reconcile would do: whether the pair is ``in_step``,
+    what it ``would`` write, and why it could not (``failures``).
+    """
+    shown = get_incident(pack, incident_id)
+    found = reconcile(pack, incident_id, dry_run=True)
+    return dict(shown, in_step=found.ok and not found.repairs, would=found.repairs,
+                failures=found.failures)
 
 
 def _shown(incident: PagerDutyIncident) -> Dict[str, Any]:

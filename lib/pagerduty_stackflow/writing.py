@@ -52,7 +52,7 @@ def carry_out(pack: Pack, pair: Pair, decision: merge.Decision, words: Words,
 
     What was written goes into ``done``, also when a later write fails.
     """
-    before, ends = pair.link, _ends_incident(pair, decision)
+    before, ends = pair.link, ends_incident(pair, decision)
     for write in decision.pagerduty:
         if write == merge.TRIGGER:
             _trigger(pack, pair, words, done)
@@ -90,7 +90,7 @@ def routing_key(settings: Settings, link: Link) -> Optional[str]:
     return keys[0] if len(set(keys)) == 1 else None  # a rebuilt link does not know the key
 
 
-def _ends_incident(pair: Pair, decision: merge.Decision) -> bool:
+def ends_incident(pair: Pair, decision: merge.Decision) -> bool:
     """Whether the pair's PagerDuty incident is resolved, or will be by this decision."""
     if decision.follow_merge:
         return False
@@ -133,6 +133,7 @@ def _trigger(pack: Pack, pair: Pair, words: Words, done: Done) -> None:
         key_fingerprint=fingerprint(entry.integration_key),
         group=record.assignment_group, stackflow_at=pair.link.stackflow_at,
         assignee=pair.link.assignee, last_resort=pair.link.last_resort,
+        unseen=pair.link.unseen if key == pair.link.dedup_key else None,
         sent_at=format_time(pack.clock.now()))
 
 
@@ -317,7 +318,7 @@ def create_record(pack: Pack, pair: Pair, done: Done) -> None:
     """
     incident = pair.incident
     assert incident is not None
-    old = pair.record
+    old, created = pair.record, None
     owner = owner_of_mark(pack, incident.id)
     if owner is not None and (old is None or owner != old.number):
         done.found.append("%s was created for it" % owner)
@@ -331,7 +332,8 @@ def create_record(pack: Pack, pair: Pair, done: Done) -> None:
         pack.links.write(replace(pair.link, replaced_by=owner, stackflow=merge.RESOLVED,
                                  pagerduty=merge.RESOLVED))
     pair.stored = pack.links.read(owner)[0]
-    pair.record = pack.stackflow.incident(owner)
+    whole = created is not None and created.is_complete and created.number == owner
+    pair.record = created if whole else pack.stackflow.incident(owner)
     link = pair.stored or Link(owner, service_id=incident.service_id, rest_only=True)
     pair.link = replace(link, pagerduty_id=incident.id, seen=True)
 

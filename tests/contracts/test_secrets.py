@@ -42,12 +42,15 @@ ACTIONS = {
     "reroute_incident": {"assignment_group": GROUP},
     "update_stackflow_incident": {"fields": {"priority": "P2"}},
     "get_incident": {},
+    "sync_status": {},
     "escalate_incident": {"reason": "disk replaced", "escalation_level": 1},
     "follow_escalation": {"sla_policy": "P1", "run": "execution", "begin": True}}
 """Actions about one incident, and what they are given beside its id."""
 OTHERS = {
     "check_connection": [{}],
     "explain_routing": [{"assignment_group": GROUP}, {"assignment_group": "Nobody"}],
+    "reconcile": [{"since": "2020-01-01T00:00:00Z", "dry_run": True},
+                  {"since": "2020-01-01T00:00:00Z"}, {"incident_id": "INC9999999"}],
     "list_oncall": [{}, {"assignment_group": GROUP}],
     "list_incidents": [{}, {"status": "resolved"}],
     "send_event": [{"event_action": "trigger", "service": "Production API", "summary": "Hot"},

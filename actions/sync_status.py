@@ -1,0 +1,15 @@
+"""Shows both live states of an incident, the link, and what a reconcile would do."""
+
+from st2common.runners.base_action import Action
+
+from pagerduty_stackflow import views
+from pagerduty_stackflow.running import perform
+
+__all__ = ["SyncStatusAction"]
+
+
+class SyncStatusAction(Action):
+    """Shows both live states of an incident, the link, and what a reconcile would do."""
+
+    def run(self, incident_id):
+        return perform(self, views.sync_status, incident_id=incident_id)

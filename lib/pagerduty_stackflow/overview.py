@@ -1,0 +1,92 @@
+"""What PagerDuty and the datastore list of all pairs, kept so small that it can be held at once.
+
+StackFlow's records are not among it: they pass by a page at a time.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field, replace
+from typing import Callable, Dict, List, Optional, Set, Tuple
+
+from .incidents import PagerDutyIncident
+from .links import Link, decode
+from .pack import Pack
+
+SERVICES = 100
+"""Services that one list is asked for: each takes some thirty bytes of the address."""
+
+
+@dataclass
+class Overview:
+    """``incidents``: PagerDuty's open ones on mapped services, by id, without their texts;
+    ``links`` of pairs with an open side, by number; ``closed``: the numbers of all other links;
+    ``escalated``: numbers with an alert of last resort; ``ids``: for a number the open incidents
+    that belong to it, that alert's among them; ``unlinked``: open incidents that belong to none.
+    """
+
+    incidents: Dict[str, PagerDutyIncident] = field(default_factory=dict)
+    links: Dict[str, Link] = field(default_factory=dict)
+    closed: Set[str] = field(default_factory=set)
+    escalated: Set[str] = field(default_factory=set)
+    ids: Dict[str, List[str]] = field(default_factory=dict)
+    unlinked: Set[str] = field(default_factory=set)
+
+    def incident_of(self, number: str) -> Tuple[Optional[PagerDutyIncident], Optional[str]]:
+        """The incident of a record where it is open and certain; else the id of another open one
+        that belongs to the record, or None.
+        """
+        link, ids = self.links.get(number), self.ids.get(number, [])
+        own = link.pagerduty_id if link is not None else None
+        if link is not None and own is None and len(ids) == 1 and number not in self.escalated:
+            own = ids[0]
+        if own in ids:
+            return self.incidents[own], None
+        return None, ids[-1] if ids else None
+
+
+def look(pack: Pack, step: Callable[[], None]) -> Overview:
+    """Read all lists; ``step`` is called now and then, and may raise to end it.
+
+    The links come last: what they say is younger than what PagerDuty showed.
+    """
+    found = Overview()
+    mapped = sorted({entry.service_id for entry in pack.settings.service_mapping})
+    for at in range(0, len(mapped), SERVICES):
+        for incident in pack.rest.open_incidents(mapped[at:at + SERVICES], pack.clock.now()):
+            found.incidents[incident.id] = _small(incident)
+            step()
+    for incident_id, number in pack.links.every_number():
+        _belongs(found, incident_id, number)
+    for number, what, text in pack.links.every():
+        step()
+        if what == "last_resort":
+            found.escalated.add(number)
+        link = None if what else decode(number, text)
+        if link is None:
+            continue
+        if link.replaced_by:  # another record has its incident
+            found.ids.pop(number, None)
+            continue
+        if link.closed:
+            found.closed.add(number)
+        else:
+            found.links[number] = link
+        if link.pagerduty_id:
+            _belongs(found, link.pagerduty_id, number)
+    found.unlinked = set(found.incidents).difference(*found.ids.values())
+    return found
+
+
+def _belongs(found: Overview, incident_id: str, number: str) -> None:
+    if incident_id in found.incidents:
+        ids = found.ids.setdefault(number, [])
+        if incident_id not in ids:
+            ids.append(incident_id)
+
+
+def _small(incident: PagerDutyIncident) -> PagerDutyIncident:
+    """Without texts, and with one copy of what many incidents share."""
+    return replace(incident, status=sys.intern(incident.status), title="", html_url="",
+                   service_id=sys.intern(incident.service_id or "") or None, service_name=None,
+                   escalation_policy_id=None, priority=None, urgency=None)

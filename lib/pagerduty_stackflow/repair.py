@@ -1,0 +1,160 @@
+"""Bringing pairs in step one after the other, by the merge that every event goes through."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Callable, Optional, Set
+
+from . import merge
+from .errors import RoutingError
+from .incidents import PagerDutyIncident, StackFlowIncident
+from .links import Link
+from .overview import Overview
+from .pack import Pack
+from .pairs import Pair, numbers_of, read_pair, stranded
+from .routing import entry_of_service, route_for_opening, unmapped_group
+from .sync import agreed, decide, settle
+from .tally import Tally
+from .unseen import Unseen, is_on_its_way, is_unseen
+from .writing import Words, ends_incident
+
+FRESH = 3.0
+"""Seconds for which a row of StackFlow's list counts as read just now."""
+SAFE = frozenset((merge.ACKNOWLEDGE, merge.RESOLVE))
+"""Writes that do no harm where PagerDuty moved on since it was listed."""
+
+
+class Repair:
+    """Settles what is out of step, or in a dry run only tells it to the tally.
+
+    ``may_open`` says whether the other side of an incident may be opened, from its creation time;
+    ``lists`` is what is known of both sides before anything is read. What cannot be brought in step
+    raises PackError.
+    """
+
+    def __init__(self, pack: Pack, tally: Tally,
+                 may_open: Callable[[Optional[datetime]], bool]) -> None:
+        self.lists = Overview()
+        self._settled: Set[str] = set()
+        self._pack = pack
+        self._tally = tally
+        self._may_open = may_open
+
+    def record(self, number: str, row: Optional[StackFlowIncident] = None,
+               read_at: float = 0.0) -> None:
+        """Settle a record's pair. ``row`` is what a list showed at ``read_at`` (monotonic).
+
+        Rows stand for a read where that is safe: of StackFlow while they are fresh, of PagerDuty
+        where nothing but an acknowledgement or a resolve comes of it.
+        """
+        pack = self._pack
+        incident, about = self.lists.incident_of(number)
+        stored = pack.links.read(number)[0]
+        rows = None
+        if self._is_untouched(number, stored):
+            fresh = (row is not None and row.is_complete and
+                     pack.clock.monotonic() - read_at <= FRESH)
+            rows = Pair(stored or Link(number), row if fresh else None, incident, stored=stored)
+        pair = read_pair(pack, number, about=about, rows=rows)
+        if rows is not None and rows.incident is not None:
+            decision = decision_of(pack, pair)
+            safe = not decision.stackflow and SAFE.issuperset(decision.pagerduty)
+            if not safe or (not decision.writes and agreed(pack, pair, decision) != stored):
+                pair = read_pair(pack, number, about=about, rows=replace(rows, incident=None))
+        self.pair(pair)
+
+    def _is_untouched(self, number: str, stored: Optional[Link]) -> bool:
+        """Whether nobody wrote to a link since it was listed."""
+        link = self.lists.links.get(number)
+        if link is None:
+            return stored is None or number in self.lists.closed
+        return stored is not None and replace(stored, last_resort=None) == link
+
+    def incident(self, incident_id: str) -> None:
+        """Settle an incident that no link leads to: its pair is found by the marks, or it has none.
+        """
+        pack = self._pack
+        numbers = numbers_of(pack, incident_id)
+        for number in numbers:
+            if number not in self._settled:
+                self.pair(read_pair(pack, number, about=incident_id))
+        if numbers:
+            return
+        row = self.lists.incidents.get(incident_id) or pack.rest.incident(incident_id)
+        if entry_of_service(pack.settings, row.service_id) and self._may_open(row.created_at):
+            if decision_of(pack, _born(row)).writes:
+                self.pair(_born(pack.rest.incident(incident_id)))
+
+    def pair(self, pair: Pair) -> None:
+        """Carry out what the merge decides, unless it would open what is not to be opened."""
+        link, incident_id = pair.link, pair.incident_id
+        decision = decision_of(self._pack, pair)
+        self._settled.add(link.number)
+        self.lists.unlinked.discard(incident_id or "")
+        if is_unseen(pair) and not is_on_its_way(self._pack, link):
+            self._report_unseen(pair)
+        if not self._is_permitted(pair, decision):
+            return
+        writes = decision.pagerduty + decision.stackflow
+        if link.last_resort and ends_incident(pair, decision):
+            writes += ("last_resort",)
+        if not self._tally.dry_run:
+            self._carry_out(pair)
+        if writes:
+            self._tally.add_writes(link.number or None, incident_id, writes, decision.reason)
+        if pair.told is not None and pair.record is not None:
+            raise unmapped_group(self._pack.settings, pair.record.assignment_group)
+        self._tally.repaired += bool(writes)
+        self._tally.in_step += not writes
+
+    def _is_permitted(self, pair: Pair, decision: merge.Decision) -> bool:
+        """Whether it opens nothing that is too old or too young; RoutingError where nobody would be
+        paged.
+        """
+        if merge.CREATE in decision.stackflow and pair.incident is not None:
+            return self._may_open(pair.incident.created_at)
+        if merge.TRIGGER in decision.pagerduty and pair.record is not None:
+            if not pair.link.joined and not self._may_open(pair.record.created_at):
+                return False
+            self._check_route(pair.record)
+        return True
+
+    def _check_route(self, record: StackFlowIncident) -> None:
+        route_for_opening(self._pack.settings, record.assignment_group, record.category)
+
+    def _carry_out(self, pair: Pair) -> None:
+        try:
+            done = settle(self._pack, pair, Words(), may_trigger=True)
+        except RoutingError:  # told once all is written, of a group without an entry
+            if pair.told is None:
+                raise
+        else:
+            self._pack.say("%s: %s" % (done.stackflow_id or done.pagerduty_incident_id,
+                                       done.reason))
+
+    def _report_unseen(self, pair: Pair) -> None:
+        assert pair.record is not None
+        self._check_route(pair.record)
+        unseen = Unseen(self._pack, pair)
+        if unseen.is_news:
+            if not self._tally.dry_run:
+                unseen.report()
+            self._tally.add_writes(pair.link.number, None, ("note", merge.TRIGGER),
+                                   unseen.error.message)
+        raise unseen.error
+
+
+def decision_of(pack: Pack, pair: Pair) -> merge.Decision:
+    """The merge. A record that was handed to a group without an entry is taken as an event would
+    be: who has it acknowledges nothing, and the team before keeps the incident.
+    """
+    if stranded(pack.settings, pair):
+        pair.told = merge.STACKFLOW
+    return decide(pack, pair, True)
+
+
+def _born(incident: PagerDutyIncident) -> Pair:
+    """The pair of an incident that has no record yet."""
+    return Pair(Link("", pagerduty_id=incident.id, service_id=incident.service_id, rest_only=True),
+                None, incident)

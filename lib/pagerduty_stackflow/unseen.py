@@ -1,0 +1,79 @@
+"""Alerts that PagerDuty accepted and never showed: nobody may have been paged for them.
+
+A service that is disabled or in maintenance drops them (PagerDuty, Why incidents fail to trigger).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from . import merge
+from .errors import NotFoundError, PackError
+from .incidents import parse_time
+from .links import Link
+from .pack import Pack
+from .pagerduty.account import Account
+from .pairs import Pair
+from .sync import settle
+from .writing import Words
+
+PATIENCE = timedelta(minutes=2)
+"""After this time a trigger whose incident is not visible counts as lost."""
+SILENT = ("disabled", "maintenance")
+"""Statuses of a service that opens no incidents (REST API, Service, `status`)."""
+UP = "up"
+
+
+class UnseenError(PackError):
+    """PagerDuty accepted an alert and shows no incident for it."""
+
+    kind = "unseen"
+
+
+def is_unseen(pair: Pair) -> bool:
+    """Whether the incident that was triggered for an open record was never seen."""
+    link, record = pair.link, pair.record
+    return (record is not None and record.state not in merge.DONE_STATES and
+            pair.incident is None and link.pagerduty in (merge.OPEN, merge.ACKNOWLEDGED) and
+            bool(link.dedup_key) and not link.seen and link.pagerduty_id is None)
+
+
+def is_on_its_way(pack: Pack, link: Link) -> bool:
+    """Whether its incident may still become visible."""
+    sent = parse_time(link.sent_at)
+    return sent is not None and pack.clock.now() - sent < PATIENCE
+
+
+class Unseen:
+    """A pair whose incident was never seen. ``is_news``: not reported yet, or the service can page
+    again, or cannot any more, since it was; ``error`` is what the run fails with either way.
+    """
+
+    def __init__(self, pack: Pack, pair: Pair) -> None:
+        self._pack, self._pair = pack, pair
+        service_id = pair.link.service_id or ""
+        try:
+            service = Account(pack.rest).service(service_id)
+            name, status = service.name, service.status
+        except NotFoundError:
+            name, status = service_id, "deleted"
+        self._status = status if status in SILENT else UP
+        self.is_news = pair.link.unseen != self._status
+        self.error = UnseenError(
+            "PagerDuty accepted the alert %s at %s and shows no incident for it; service %s (%s) "
+            "is %s" % (pair.link.dedup_key, pair.link.sent_at, name, service_id, status),
+            "see in PagerDuty whether the service is disabled or in maintenance, whether its key "
+            "is the one in service_mapping, and whether an event rule suppresses the alert")
+
+    def report(self) -> None:
+        """Tell it in a work note, and trigger once more under the same dedup key; the link remembers
+        for which status, so that no later run does so again.
+        """
+        link, record = self._pair.link, self._pair.record
+        assert record is not None
+        self._pack.stackflow.add_note(record.number, "Nobody may have been paged: %s. It was sent "
+                                      "once more." % self.error.message)
+        unpaged = Link(record.number, dedup_key=link.dedup_key, unseen=self._status,
+                       stackflow_at=link.stackflow_at)
+        settle(self._pack, replace(self._pair, link=unpaged), Words(), may_trigger=True, force=True)
