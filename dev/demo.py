@@ -345,6 +345,20 @@ def sla_unanswered(stage: Stage) -> Tuple[str, str, str]:
             "Kim, Max, at last Casey again; both resolved")
 
 
+@row("webhooks lost, reconciled")
+def reconciled(stage: Stage) -> Tuple[str, str, str]:
+    number, incident = stage.pair("Backup failed")
+    stage.stackflow.outbox.lose()
+    stage.stackflow.set_state(number, "resolved")
+    stage.start()
+    execution = stage.site.platform.run_action("pagerduty_stackflow.reconcile", {}, 60)
+    if execution.status != "succeeded":
+        raise AssertionError(execution.result)
+    stage.expect(lambda: incident.status == "resolved", "a resolved incident")
+    return "%s resolved, nobody told" % number, RIGHT, "resolved: %d of %d pairs repaired" % (
+        execution.result["repaired"], execution.result["pairs"])
+
+
 @row("integration verified")
 def integration_verified(stage: Stage) -> Tuple[str, str, str]:
     stage.start()
