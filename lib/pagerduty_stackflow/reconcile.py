@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Set, TypeVar, Union
 
-from . import merge
+from . import merge, sla
 from .errors import (ApiError, BadInputError, ConfigError, CredentialsError, DatastoreError,
                      DefectError, NotFoundError, PackError)
 from .incidents import (STATES, StackFlowIncident, format_time, is_stackflow_number,
@@ -34,13 +34,14 @@ this.
 OPEN_STATES = tuple(state for state in STATES if state not in merge.DONE_STATES)
 UNPRINTED = ("on_hold", "pending_customer", "pending_vendor", "cancelled")
 """States whose spelling no page of StackFlow prints: an instance may not know them."""
-NOT_LISTED, NOT_LINKED = len(OPEN_STATES) + 1, len(OPEN_STATES) + 2
+NOT_LISTED, NOT_LINKED, ESCALATIONS = (len(OPEN_STATES) + after for after in (1, 2, 3))
 SAID_EVERY = 1000
 """Records between two lines of progress."""
 
 Place = List[Union[int, str]]
 """Where a walk is. First its stage: finished records (0), each open state (from 1 on), links whose
-records are not listed, incidents without a link. Then a number, a creation time or an id.
+records are not listed, incidents without a link, escalations. Then a number, a creation time or an
+id.
 """
 Row = TypeVar("Row")
 
@@ -145,6 +146,16 @@ class Walk:
             if self._may_be_ours(lists.incidents[incident_id].created_at):
                 self._visit([NOT_LINKED, incident_id], incident_id,
                             lambda: self._repair.incident(incident_id))
+        for number, policy in sla.overdue(self._pack):
+            self._visit([ESCALATIONS, number], number, lambda: self._resume(number, policy))
+
+    def _resume(self, number: str, policy: str) -> None:
+        """Take up an escalation whose workflow has died."""
+        if not self.tally.dry_run:
+            sla.look(self._pack, number, policy)
+        self.tally.add_writes(number, None, ("escalate",),
+                              "its escalation for SLA %r stood still" % policy)
+        self.tally.repaired += 1
 
     def _changed(self, state: str) -> Iterator[StackFlowIncident]:
         complete = parse_time(self._progress.get("complete_at"))

@@ -223,10 +223,12 @@ def test_the_reconcile_follows_what_stands_still_to_its_end(world, number):
     assert sla.overdue(world.pack()) == []
     assert sla.look(world.pack(), number, RESOLUTION).reason == "another run follows it"
     world.run(LEVEL + OVERDUE.total_seconds())
-    for level in (2, 2):
+    for _ in range(2):
         assert sla.overdue(world.pack()) == [(number, RESOLUTION)]
-        assert sla.look(world.pack(), number, RESOLUTION).level == level
-        assert sla.overdue(world.pack()) == []
+        would = world.act("reconcile", dry_run=True).repairs
+        assert [one["writes"] for one in would] == [["escalate"]]
+        assert world.act("reconcile").repairs == would
+        assert sla.overdue(world.pack()) == [] and world.act("reconcile").repairs == []
         world.run(LEVEL)
     assert (world.pages(world.lee), world.pages(world.kim)) == (["delegated"], ["escalated"])
     assert world.incident(number, ":unanswered").status == "triggered"
