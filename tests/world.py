@@ -149,6 +149,7 @@ def use_case(action: str) -> Callable[..., Any]:
 
 
 RULES = load_rules()
+ENVIRONMENT = templates.environment(lambda value: value)
 TRIGGERS = {"pagerduty_stackflow." + kind["name"]: schemas.Validator(kind["payload_schema"])
             for kind in yaml.safe_load((ROOT / "sensors" / "webhook_sensor.yaml").read_text())[
                 "trigger_types"]}
@@ -182,7 +183,6 @@ class World:
             self.session.mount(host, Watched(simulator, self))
         if start:
             Links(self.store).ensure_start(PackClock(self))
-        self._env = templates.environment(lambda value: value)
 
     def _set_up_accounts(self) -> None:
         pagerduty, stackflow = self.pagerduty, self.stackflow
@@ -303,7 +303,7 @@ class World:
     def _run_of(self, rule: Dict[str, Any], payload: Dict[str, Any]) -> Run:
         action = rule["action"]["ref"].partition(".")[2]
         declared = ACTIONS[action]["parameters"]
-        given = templates.render_parameters(self._env, declared, rule["action"]["parameters"],
+        given = templates.render_parameters(ENVIRONMENT, declared, rule["action"]["parameters"],
                                             {"trigger": payload})
         return Run(rule["name"], action, given, payload)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+from functools import lru_cache
 from typing import Any, Callable
 
 import jinja2
@@ -60,6 +61,16 @@ def is_template(value: Any) -> bool:
     return "{{" in str(value) or "{%" in str(value)
 
 
+@lru_cache(maxsize=1024)
+def _names_in(env: jinja2.Environment, text: str) -> frozenset:
+    return frozenset(jinja2.meta.find_undeclared_variables(env.parse(text)))
+
+
+@lru_cache(maxsize=1024)
+def _compiled(env: jinja2.Environment, text: str) -> jinja2.Template:
+    return env.from_string(text)
+
+
 def check_filters(env: jinja2.Environment, value: Any) -> None:
     """Raise ValueError for a filter that the local platform does not have."""
     if is_template(value):
@@ -97,7 +108,7 @@ def complete_parameters(env: jinja2.Environment, declared: dict, stored: dict,
 def _sort_in(env: jinja2.Environment, values: dict, templates: dict, name: str, value: Any) -> None:
     if is_template(value):
         try:
-            needed = jinja2.meta.find_undeclared_variables(env.parse(str(value)))
+            needed = _names_in(env, str(value))
         except jinja2.TemplateAssertionError:  # an unknown filter: rendering will say so
             templates[name] = value, set()
         except jinja2.TemplateSyntaxError:
@@ -129,7 +140,7 @@ def _render(env: jinja2.Environment, values: dict, templates: dict, name: str,
         _render(env, values, templates, other, above + (name,))
     try:
         if isinstance(template, str):
-            values[name] = env.from_string(template).render(values)
+            values[name] = _compiled(env, template).render(values)
         else:
             # Only an item that is nothing but "{{name}}", without a blank, keeps its type.
             text = re.sub(r'"\{\{([\w-]+)\}\}"', r"{{ \1|to_complex }}", json.dumps(template))

@@ -240,7 +240,8 @@ class StackFlowIncident:
 class PagerDutyIncident:
     """A PagerDuty incident as REST shows it; ``merged_into`` is the target's id where a merge
     resolved it, ``assignments`` are ids of users and since when (ISO 8601), ``acknowledgers`` ids
-    of users, or of services for events.
+    of users, or of services for events. ``reopened_at`` is younger than the API:
+    None also where it is not sent.
     """
 
     id: str
@@ -257,6 +258,7 @@ class PagerDutyIncident:
     created_at: Optional[datetime]
     status_changed_at: Optional[datetime]
     merged_into: Optional[str]
+    reopened_at: Optional[datetime] = None
     acknowledgers: Tuple[str, ...] = ()
 
     @property
@@ -281,6 +283,7 @@ class PagerDutyIncident:
             status_changed_at=parse_time(data.get("last_status_change_at") or
                                          data.get("updated_at")),
             merged_into=merge_target(data.get("resolve_reason")),
+            reopened_at=parse_time(data.get("reopened_at")),
             acknowledgers=tuple(user for user, _ in _people(data.get("acknowledgements"),
                                                             "acknowledger")))
 

@@ -21,7 +21,11 @@ MERGES = 10
 PAUSE = 2.0
 """Seconds between two looks for what was just triggered."""
 SNAPSHOTS = 3
-"""How often both sides are read anew because another run wrote to the link meanwhile."""
+"""How often both sides are read anew because another run wrote to the link meanwhile, or because it
+took long.
+"""
+TOGETHER = timedelta(seconds=10)
+"""Two reads further apart than this do not show one moment."""
 LOST = "lost"
 """In place of the fingerprint of a routing key that the datastore has lost."""
 CLOCK_ALLOWANCE = timedelta(minutes=2)
@@ -60,6 +64,7 @@ def read_pair(pack: Pack, number: str, about: Optional[str] = None,
     long as nobody wrote to the link since.
     """
     for _ in range(SNAPSHOTS):
+        began = pack.clock.now()
         stored = pack.links.read(number)[0]
         link = stored or Link(number)
         if mine is not None and mine.joined and not link.joined:
@@ -67,7 +72,7 @@ def read_pair(pack: Pack, number: str, about: Optional[str] = None,
         known = rows if rows is not None and rows.stored == stored else Pair(link, None)
         pair = _read_both(pack, link, about, known)
         pair.stored = pack.links.read(number)[0]
-        if pair.stored == stored:
+        if pair.stored == stored and pack.clock.now() - began < TOGETHER:
             break
     pair.told = told
     _look_for_reopening(pack, pair, hint)
@@ -99,8 +104,10 @@ def seen_as(link: Link, incident: PagerDutyIncident) -> Link:
     """The link once its incident was seen."""
     moved = bool(link.service_id and incident.service_id and
                  incident.service_id != link.service_id and not link.shared)
+    # What was opened again may have no open alert, which alone an event can reach.
+    reopened = incident.reopened_at is not None
     return replace(link, pagerduty_id=incident.id, seen=True, unseen=None,
-                   moved=link.moved or moved, rest_only=link.rest_only or moved,
+                   moved=link.moved or moved, rest_only=link.rest_only or moved or reopened,
                    service_id=link.service_id or incident.service_id)
 
 
@@ -319,14 +326,30 @@ def _look_for_reopening(pack: Pack, pair: Pair, hint: Optional[StackFlowIncident
 
 def _reopened_in_pagerduty(pack: Pack, pair: Pair, link: Link, record: StackFlowIncident,
                            incident: PagerDutyIncident) -> None:
-    here = parse_time(record.fields.get("resolved_at")) or record.updated_at
+    known = parse_time(link.stackflow_at) if link.stackflow == RESOLVED else None
+    here = parse_time(record.fields.get("resolved_at")) or known or record.updated_at
     changed = incident.status_changed_at
     if link.stackflow == RESOLVED and link.pagerduty == RESOLVED:
-        there = _last(pack, incident.id, "resolve_log_entry")
-        if there is None or (here and there < here - CLOCK_ALLOWANCE):
+        other = pair.stored is not None and pair.stored.pagerduty_id not in (None, incident.id)
+        if not other and not _opened_again(pack, incident, here and here - CLOCK_ALLOWANCE):
             pair.link = replace(pair.link, pagerduty=OPEN)  # it was lost
-    elif here and changed and changed > here and _last(pack, incident.id, "resolve_log_entry"):
+    elif here and changed and changed > here and _opened_again(pack, incident, here):
         pair.reopened = PAGERDUTY
+
+
+def _opened_again(pack: Pack, incident: PagerDutyIncident, since: Optional[datetime]) -> bool:
+    """Whether a person opened an open incident again later than ``since``.
+
+    The log has no entry for it: it lies between the last resolve and what only an open one can get.
+    """
+    if incident.reopened_at is not None:
+        return since is None or incident.reopened_at > since
+    resolved = _last(pack, incident.id, "resolve_log_entry")
+    if resolved is None:
+        return False
+    after = [parse_time(entry.get("created_at")) for entry in pack.rest.history(incident.id)
+             if entry.get("type") != "annotate_log_entry"]
+    return since is None or all(time > since for time in after if time and time > resolved)
 
 
 def _is_on_its_way(pack: Pack, link: Link, incident: PagerDutyIncident) -> bool:

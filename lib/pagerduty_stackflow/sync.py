@@ -182,7 +182,8 @@ def _taken_at_its_word(pack: Pack, hint: Optional[StackFlowIncident],
             return None
     pair = Pair(link, hint, stored=link)
     decision = decide(pack, pair, True)
-    if decision.hands_over or decision.writes and not _answers_to_events(pack, link):
+    by_event = _answers_to_events(pack, link) and not link.shared
+    if decision.hands_over or decision.writes and not by_event:
         return None
     return pair
 
@@ -267,12 +268,12 @@ def decide(pack: Pack, pair: Pair, may_trigger: bool, force: bool = False) -> me
     if link.replaced_by:
         return merge.Decision("carried on in %s" % link.replaced_by, link.stackflow, link.pagerduty)
     decision = merge.decide(now)
-    if link.shared and merge.RESOLVE in decision.pagerduty and link.stackflow == merge.RESOLVED:
-        return merge.Decision("resolved here; merged in PagerDuty with records that are open",
-                              link.stackflow, link.pagerduty)
     if merge.TRIGGER in decision.pagerduty and not may_trigger:
+        agreed = (link.stackflow, link.pagerduty)
+        if pair.reopened == merge.STACKFLOW:  # no later run shall take it for an unfinished resolve
+            agreed = (merge.RESOLVED, merge.RESOLVED)
         return merge.Decision("no PagerDuty incident is open for it; trigger_incident opens one",
-                              link.stackflow, link.pagerduty)
+                              *agreed)
     return decision
 
 

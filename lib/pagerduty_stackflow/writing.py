@@ -217,13 +217,13 @@ def _resolve(pack: Pack, pair: Pair, words: Words, done: Done) -> bool:
     """
     link = pair.link
     key = routing_key(pack.settings, link)
-    if words.resolution and pair.incident is not None and not link.shared:
-        key = None  # only REST takes a resolution
+    if link.shared or words.resolution and pair.incident is not None:
+        key = None  # an event resolves its own alert, and only REST takes a resolution
     if key is not None and link.dedup_key:
         pack.events.resolve(key, link.dedup_key)
         pair.link = replace(link, sent_at=format_time(pack.clock.now()))
         done.writes.append("resolved in PagerDuty")
-        return not link.shared
+        return True
     if pair.incident is None:
         done.skipped.append("PagerDuty does not show the incident yet")
         return False
