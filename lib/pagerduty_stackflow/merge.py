@@ -91,10 +91,15 @@ class Decision:
 
     @property
     def hands_over(self) -> bool:
-        """Whether another team gets the incident: then who is assigned acknowledges nothing, as the
-        new team must be paged.
-        """
+        """Whether another team gets the incident."""
         return MOVE in self.pagerduty or REGROUP in self.stackflow
+
+    @property
+    def spends_assignment(self) -> bool:
+        """Whether who is assigned by now acknowledges nothing, then or later: a new team must be
+        paged, or PagerDuty opened the incident again since.
+        """
+        return self.hands_over or SET_IN_PROGRESS in self.stackflow
 
 
 def stackflow_state(state: str, assignee: str, auto_acknowledge: bool) -> str:

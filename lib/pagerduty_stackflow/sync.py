@@ -284,7 +284,7 @@ def agreed(pack: Pack, pair: Pair, decision: merge.Decision) -> Link:
                    writing=None)
     if record is not None:
         both = (decision.agreed_stackflow, decision.agreed_pagerduty)
-        carried = (both == (merge.ACKNOWLEDGED, merge.ACKNOWLEDGED) or decision.hands_over or
+        carried = (both == (merge.ACKNOWLEDGED, merge.ACKNOWLEDGED) or decision.spends_assignment or
                    keeps_team(pack.settings, pair))
         link = replace(link, assignee=_assignee(link, record, carried),
                        stackflow_at=_later(link.stackflow_at, record))

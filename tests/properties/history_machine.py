@@ -10,7 +10,6 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from history_checks import Checks
 from history_diary import DONE, PACK, PERSON, Diary
-from history_reconcile import reconcile
 from history_world import SIDES, VISIBLE, HistoryWorld
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
@@ -19,6 +18,8 @@ from world import Crash, Run, use_case
 from dev.simulators.pagerduty.model import Refused, Switches
 from dev.simulators.stackflow import Refusal
 from pagerduty_stackflow.pack import Outcome
+from pagerduty_stackflow.reconcile import reconcile
+from pagerduty_stackflow.tally import Tally
 
 JANE, ROBIN = "jane@example.com", "robin@example.com"
 GROUPS = ("Platform Engineering", "Database Reliability", "Nobody Mapped")
@@ -201,7 +202,7 @@ class Histories(RuleBasedStateMachine):
         return result
 
     def reconcile(self, at: Optional[int] = None) -> None:
-        if isinstance(self.do("reconcile", lambda: reconcile(self.world.pack()), at), Outcome):
+        if isinstance(self.do("reconcile", lambda: reconcile(self.world.pack()), at), Tally):
             self.diary.looked(None, False, True)
 
     def do(self, words: str, call: Callable[[], Any], at: Optional[int] = None,
@@ -216,7 +217,7 @@ class Histories(RuleBasedStateMachine):
             return result
         self.world.outcomes.append(result)
         told = (result.outcome + ", " + result.reason if isinstance(result, Outcome) else
-                repr(result))
+                str(result.as_result()) if isinstance(result, Tally) else repr(result))
         self.say("  %s: %s" % (words, told))
         return result
 

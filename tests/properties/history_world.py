@@ -82,6 +82,7 @@ class HistoryWorld(World):
 
     def __init__(self, switches: Dict[str, Any]) -> None:
         super().__init__(switches, start=False)
+        self.listening = False
         self.pagerduty.account.services[self.database].acknowledgement_timeout = (
             ACKNOWLEDGEMENT_TIMEOUT)
         self.session = Wire({PD_HOST: self.pagerduty, EVENTS_HOST: self.pagerduty,
@@ -96,7 +97,9 @@ class HistoryWorld(World):
     def begin(self) -> None:
         """The pack is installed: what was opened before is none of its business."""
         self.run(5)
+        self.forget_deliveries()
         Links(self.store).ensure_start(self.pack().clock)
+        self.listening = True
         self.run(5)
 
     def simulator(self, side: str) -> Any:

@@ -52,8 +52,9 @@ def apply(now: Any, decision: Any) -> Any:
         assignee = "carried" if assignee == "another" else assignee
     handed = now.handed
     if decision.pagerduty in HANDING_OVER or decision.stackflow in HANDING_OVER:
-        assignee = "carried" if assignee == "another" else assignee
         handed = None
+    if handed != now.handed or "in_progress" in decision.stackflow:
+        assignee = "carried" if assignee == "another" else assignee
     return replace(now, stackflow=stackflow, pagerduty=there, assignee=assignee, moved=moved,
                    handed=None if decision.pagerduty in TRIGGERS else handed,
                    agreed_stackflow=decision.agreed_stackflow,
@@ -126,6 +127,8 @@ def check(merge: Any, now: Any) -> None:
     assert decision.pagerduty in PAGERDUTY_WRITES and decision.stackflow in STACKFLOW_WRITES, now
     assert decision.writes == bool(decision.pagerduty or decision.stackflow), now
     assert decision.hands_over == any(write in HANDING_OVER for write in found), (now, decision)
+    assert decision.spends_assignment == (
+        decision.hands_over or "in_progress" in decision.stackflow), (now, decision)
     assert decision.reason, now
     for agreed in ("agreed_stackflow", "agreed_pagerduty"):  # is never forgotten
         assert getattr(now, agreed) == "none" or getattr(decision, agreed) != "none", now

@@ -385,3 +385,17 @@ def test_a_state_for_an_incident_without_a_record_is_skipped_with_that_reason(wo
     incident = born_in_pagerduty(world)
     result = world.act("set_stackflow_state", incident_id=incident, state="in_progress")
     assert result.outcome == "skipped" and "no StackFlow record yet" in result.reason
+
+
+def test_who_was_assigned_before_a_reopening_in_pagerduty_acknowledges_nothing(world):
+    number = created(world)
+    world.stackflow.set_state(number, "resolved")
+    world.settle()
+    world.stackflow.assign(number, person="jane@example.com")
+    world.settle()
+    world.pagerduty.reopen(world.pagerduty.incidents()[0].id, world.casey)
+    world.settle()
+    assert world.stackflow.incident(number)["state"] == "in_progress"
+    world.act("acknowledge_incident", incident_id=number, incident=world.stackflow.incident(number))
+    world.run()
+    assert world.status(number) == "triggered"
