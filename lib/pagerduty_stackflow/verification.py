@@ -47,11 +47,11 @@ def send_test_event(pack: Pack, service: str) -> Outcome:
 
 
 def test_key(host: str, service_id: str, now: datetime) -> str:
-    """A dedup key that no record has and no other test."""
-    end = ":test:%s:%s" % (service_id, now.strftime("%Y%m%dT%H%M%S%fZ"))
-    if len("stackflow:" + host + end) > DEDUP_KEY_LIMIT:
+    """A dedup key that no record has and no other test; send_event takes it, to end the test."""
+    start, end = "stackflow-test:", ":%s:%s" % (service_id, now.strftime("%Y%m%dT%H%M%S%fZ"))
+    if len(start + host + end) > DEDUP_KEY_LIMIT:
         host = hashlib.sha256(host.encode()).hexdigest()
-    return "stackflow:" + host + end
+    return start + host + end
 
 
 def _resolve(pack: Pack, entry: ServiceMapping, key: str, error: PackError) -> None:
