@@ -143,8 +143,8 @@ class _Look:
             self._step = self._go_on(now, "there is time left to answer")
         else:
             try:
-                self._step = (self._start(now, pair, seen, entry.escalation_policy_id)
-                              if now.state == STARTING else self._climb(now, pair, seen))
+                take = self._start if now.state == STARTING else self._climb
+                self._step = take(now, pair, seen, entry.escalation_policy_id)
             except DeadEndError as error:
                 self._dead_end = error.reason
         return self._step is not None
@@ -165,8 +165,8 @@ class _Look:
                   {"escalation_policy": policy_reference(policy_id)})
         return None
 
-    def _climb(self, now: Escalation, pair: Pair, seen: Seen) -> Optional[Step]:
-        """Alert the next level, unless PagerDuty did so itself; None as above."""
+    def _climb(self, now: Escalation, pair: Pair, seen: Seen, policy_id: str) -> Optional[Step]:
+        """Alert the next level, unless somebody was assigned since; None as above."""
         level, most = now.level + 1, self._pack.settings.escalation.max_levels
         incident = seen.open_incident
         if level > most:
@@ -175,7 +175,10 @@ class _Look:
             return self._go_on(now, "PagerDuty does not show the incident")
         if self._sent or seen.assigned != now.assigned:
             return self._wait(now, level, seen, "level %d was alerted" % level)
-        self._put(incident, {"escalation_level": level})
+        fields: Dict[str, Any] = {"escalation_level": level}
+        if incident.escalation_policy_id != policy_id:  # a person, or a move, has changed it
+            fields["escalation_policy"] = policy_reference(policy_id)
+        self._put(incident, fields)
         return None
 
     def _put(self, incident: PagerDutyIncident, fields: Dict[str, Any]) -> None:
