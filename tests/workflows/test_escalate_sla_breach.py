@@ -244,6 +244,13 @@ def test_without_auto_acknowledge_a_person_assigned_is_no_first_response():
     assert world.pages(world.lee) == ["delegated"]
 
 
+def test_a_state_that_nobody_knows_is_no_first_response(world):
+    world.stackflow.switches.state_names["new"] = "triage"
+    number = world.opened()
+    world.breach(number, RESPONSE)
+    assert world.pages(world.lee) == ["delegated"]
+
+
 def test_the_metric_of_the_event_counts_before_the_name_of_the_policy(world):
     number = world.opened()
     world.pagerduty.acknowledge(world.incident(number).id, world.casey)
