@@ -136,6 +136,9 @@ class _Look:
         if now != self._now:
             self._remember(now)  # what the incident was like before anything is written to it
         entry = mapping_of(self._pack.settings, now.policy, now.trigger_on)
+        before = now.state
+        if before == STARTING and entry and seen.open_incident:
+            now = self._started(now, seen, seen.open_incident, entry.escalation_policy_id)
         end = end_of(now, seen)
         if end is not None:
             self._step = self._end(now, *end)
@@ -143,6 +146,8 @@ class _Look:
             self._step = self._end(now, DROPPED, "escalation_mapping names no policy any more")
         elif self._dead_end:
             self._step = self._call_last(now, pair, seen, self._dead_end)
+        elif now.state != before:
+            self._step = self._go_on(now, "the escalation policy was started", DONE)
         elif now.state == WAITING and self._seconds_left(now) > 0:
             self._step = self._go_on(now, "there is time left to answer")
         else:
@@ -153,6 +158,18 @@ class _Look:
                 self._dead_end = error.reason
         return self._step is not None
 
+    def _started(self, now: Escalation, seen: Seen, incident: PagerDutyIncident,
+                 policy_id: str) -> Escalation:
+        """The escalation with its people alerted, once they are; whatever they did since."""
+        if self._sent < 2 and not is_started(now, incident, seen, policy_id):
+            return now
+        if incident.escalation_policy_id != policy_id:
+            raise PackError("PagerDuty accepted escalation policy %s for %s and shows another one" %
+                            (policy_id, incident.id), "start it in PagerDuty", retryable=True)
+        self._note(now, incident, "PagerDuty's escalation policy %s was started" %
+                   incident.escalation_policy_name)
+        return self._waiting(now, 1, seen)
+
     def _start(self, now: Escalation, pair: Pair, seen: Seen, policy_id: str) -> Optional[Step]:
         """Put the incident on the policy; None where a write was made, to be looked at."""
         incident = seen.open_incident
@@ -160,11 +177,6 @@ class _Look:
             if open_incident(self._pack, pair):
                 return None
             return self._call_last(now, pair, seen, "PagerDuty shows no incident")
-        if is_started(now, incident, seen, policy_id) or self._sent == 2:
-            _check_policy(incident, policy_id)
-            text = "PagerDuty's escalation policy %s was started" % incident.escalation_policy_name
-            self._note(now, incident, text)
-            return self._wait(now, 1, seen, text)
         self._put(incident, {"escalation_level": 1} if self._sent else
                   {"escalation_policy": policy_reference(policy_id)})
         return None
@@ -178,7 +190,8 @@ class _Look:
         if incident is None:
             return self._go_on(now, "PagerDuty does not show the incident")
         if self._sent or seen.assigned != now.assigned:
-            return self._wait(now, level, seen, "level %d was alerted" % level)
+            return self._go_on(self._waiting(now, level, seen), "level %d was alerted" % level,
+                               DONE)
         fields: Dict[str, Any] = {"escalation_level": level}
         if incident.escalation_policy_id != policy_id:  # a person, or a move, has changed it
             fields["escalation_policy"] = policy_reference(policy_id)
@@ -217,12 +230,11 @@ class _Look:
         note(self._pack, now.number, incident,
              "SLA %s, escalation of %s UTC: %s" % (now.policy, begun, text), look_first=True)
 
-    def _wait(self, now: Escalation, level: int, seen: Seen, reason: str) -> Step:
-        """Give the people of a level time to answer, from now on."""
+    def _waiting(self, now: Escalation, level: int, seen: Seen) -> Escalation:
+        """The escalation with the people of a level having time to answer, from now on."""
         time = timedelta(minutes=self._pack.settings.escalation.acknowledge_timeout_minutes)
-        return self._go_on(replace(
-            now, state=WAITING, level=level, assigned=seen.assigned, at=seen.at,
-            look_at=format_time(self._pack.clock.now() + time)), reason, DONE)
+        return replace(now, state=WAITING, level=level, assigned=seen.assigned, at=seen.at,
+                       look_at=format_time(self._pack.clock.now() + time))
 
     def _go_on(self, now: Escalation, reason: str, outcome: str = ALREADY) -> Step:
         self._remember(now)
@@ -260,9 +272,3 @@ def _see(pack: Pack, number: str, recovered: Optional[str] = None) -> Tuple[Pair
         assignee=pair.record.assigned_to if pair.record else None,
         dedup_key=pair.link.dedup_key, incident=pair.incident,
         history=pack.rest.history(pair.incident.id) if pair.incident else ())
-
-
-def _check_policy(incident: PagerDutyIncident, policy_id: str) -> None:
-    if incident.escalation_policy_id != policy_id:
-        raise PackError("PagerDuty accepted escalation policy %s for %s and shows another one" %
-                        (policy_id, incident.id), "start it in PagerDuty", retryable=True)

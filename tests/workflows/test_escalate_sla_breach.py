@@ -274,6 +274,22 @@ def test_an_acknowledgement_while_it_waits_ends_it(world, sla):
         "in_progress")
 
 
+def test_who_acknowledges_at_once_leaves_the_notes_and_the_level(world):
+    number = world.opened()
+    handle = world.pagerduty.handle
+
+    def quick(request):
+        answer = handle(request)
+        if request.method == "PUT":
+            world.pagerduty.acknowledge(world.incident(number).id, world.lee)
+        return answer
+
+    world.pagerduty.handle = quick
+    world.breach(number)
+    assert ended(world.workflows[0], level=1)
+    assert len(world.notes(number)) == len(world.incident(number).notes) == 1
+
+
 def test_an_acknowledgement_that_was_taken_back_meanwhile_was_an_answer(world):
     number = world.opened()
     world.breach(number)
