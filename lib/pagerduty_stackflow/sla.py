@@ -16,7 +16,7 @@ from .errors import PackError
 from .escalation import (DROPPED, RECONCILE, STARTING, UNANSWERED, WAITING, Escalation, Seen,
                          begin_of, decode, encode, end_of, follow, is_started, mapping_of,
                          same_breach)
-from .incidents import PagerDutyIncident, format_time, last_resort_key, parse_time
+from .incidents import STATES, PagerDutyIncident, format_time, last_resort_key, parse_time
 from .levels import DeadEndError, note, open_incident, policy_reference, put
 from .pack import ALREADY, DONE, SKIPPED, Outcome, Pack
 from .pagerduty.events import fingerprint
@@ -26,10 +26,14 @@ from .sync import before_start, decide, insist, no_record, settle, stackflow_num
 from .verification import invisible
 from .writing import Words, send_trigger
 
+ATTENDED = STATES[1:]
+"""States that only a person's response leads to; one that nobody knows is not taken for one."""
 LONGEST_WAIT = 60
 """Seconds between two looks, so that a run ends soon after somebody answered: while it goes on, a
 further breach of the same SLA starts no other.
 """
+
+
 @dataclass
 class Step(Outcome):
     """What a look at an escalation came to.
@@ -132,6 +136,9 @@ class _Look:
         if now != self._now:
             self._remember(now)  # what the incident was like before anything is written to it
         entry = mapping_of(self._pack.settings, now.policy, now.trigger_on)
+        before = now.state
+        if before == STARTING and entry and seen.open_incident:
+            now = self._started(now, seen, seen.open_incident, entry.escalation_policy_id)
         end = end_of(now, seen)
         if end is not None:
             self._step = self._end(now, *end)
@@ -139,15 +146,29 @@ class _Look:
             self._step = self._end(now, DROPPED, "escalation_mapping names no policy any more")
         elif self._dead_end:
             self._step = self._call_last(now, pair, seen, self._dead_end)
+        elif now.state != before:
+            self._step = self._go_on(now, "the escalation policy was started", DONE)
         elif now.state == WAITING and self._seconds_left(now) > 0:
             self._step = self._go_on(now, "there is time left to answer")
         else:
             try:
-                self._step = (self._start(now, pair, seen, entry.escalation_policy_id)
-                              if now.state == STARTING else self._climb(now, pair, seen))
+                take = self._start if now.state == STARTING else self._climb
+                self._step = take(now, pair, seen, entry.escalation_policy_id)
             except DeadEndError as error:
                 self._dead_end = error.reason
         return self._step is not None
+
+    def _started(self, now: Escalation, seen: Seen, incident: PagerDutyIncident,
+                 policy_id: str) -> Escalation:
+        """The escalation with its people alerted, once they are; whatever they did since."""
+        if self._sent < 2 and not is_started(now, incident, seen, policy_id):
+            return now
+        if incident.escalation_policy_id != policy_id:
+            raise PackError("PagerDuty accepted escalation policy %s for %s and shows another one" %
+                            (policy_id, incident.id), "start it in PagerDuty", retryable=True)
+        self._note(now, incident, "PagerDuty's escalation policy %s was started" %
+                   incident.escalation_policy_name)
+        return self._waiting(now, 1, seen)
 
     def _start(self, now: Escalation, pair: Pair, seen: Seen, policy_id: str) -> Optional[Step]:
         """Put the incident on the policy; None where a write was made, to be looked at."""
@@ -156,17 +177,12 @@ class _Look:
             if open_incident(self._pack, pair):
                 return None
             return self._call_last(now, pair, seen, "PagerDuty shows no incident")
-        if is_started(now, incident, seen, policy_id) or self._sent == 2:
-            _check_policy(incident, policy_id)
-            text = "PagerDuty's escalation policy %s was started" % incident.escalation_policy_name
-            self._note(now, incident, text)
-            return self._wait(now, 1, seen, text)
         self._put(incident, {"escalation_level": 1} if self._sent else
                   {"escalation_policy": policy_reference(policy_id)})
         return None
 
-    def _climb(self, now: Escalation, pair: Pair, seen: Seen) -> Optional[Step]:
-        """Alert the next level, unless PagerDuty did so itself; None as above."""
+    def _climb(self, now: Escalation, pair: Pair, seen: Seen, policy_id: str) -> Optional[Step]:
+        """Alert the next level, unless somebody was assigned since; None as above."""
         level, most = now.level + 1, self._pack.settings.escalation.max_levels
         incident = seen.open_incident
         if level > most:
@@ -174,8 +190,12 @@ class _Look:
         if incident is None:
             return self._go_on(now, "PagerDuty does not show the incident")
         if self._sent or seen.assigned != now.assigned:
-            return self._wait(now, level, seen, "level %d was alerted" % level)
-        self._put(incident, {"escalation_level": level})
+            return self._go_on(self._waiting(now, level, seen), "level %d was alerted" % level,
+                               DONE)
+        fields: Dict[str, Any] = {"escalation_level": level}
+        if incident.escalation_policy_id != policy_id:  # a person, or a move, has changed it
+            fields["escalation_policy"] = policy_reference(policy_id)
+        self._put(incident, fields)
         return None
 
     def _put(self, incident: PagerDutyIncident, fields: Dict[str, Any]) -> None:
@@ -210,12 +230,11 @@ class _Look:
         note(self._pack, now.number, incident,
              "SLA %s, escalation of %s UTC: %s" % (now.policy, begun, text), look_first=True)
 
-    def _wait(self, now: Escalation, level: int, seen: Seen, reason: str) -> Step:
-        """Give the people of a level time to answer, from now on."""
+    def _waiting(self, now: Escalation, level: int, seen: Seen) -> Escalation:
+        """The escalation with the people of a level having time to answer, from now on."""
         time = timedelta(minutes=self._pack.settings.escalation.acknowledge_timeout_minutes)
-        return self._go_on(replace(
-            now, state=WAITING, level=level, assigned=seen.assigned, at=seen.at,
-            look_at=format_time(self._pack.clock.now() + time)), reason, DONE)
+        return replace(now, state=WAITING, level=level, assigned=seen.assigned, at=seen.at,
+                       look_at=format_time(self._pack.clock.now() + time))
 
     def _go_on(self, now: Escalation, reason: str, outcome: str = ALREADY) -> Step:
         self._remember(now)
@@ -247,15 +266,9 @@ def _see(pack: Pack, number: str, recovered: Optional[str] = None) -> Tuple[Pair
     taken = pack.settings.auto_acknowledge and now.assignee == merge.ANOTHER
     return pair, Seen(
         over=resolved and not reopening.intersection(decision.pagerduty + decision.stackflow),
-        responded=now.pagerduty == merge.ACKNOWLEDGED or now.stackflow != "new" or taken,
+        responded=now.pagerduty == merge.ACKNOWLEDGED or now.stackflow in ATTENDED or taken,
         recovered=recovered,
         reopened_at=pair.record.fields.get("reopened_at") if pair.record else None,
         assignee=pair.record.assigned_to if pair.record else None,
         dedup_key=pair.link.dedup_key, incident=pair.incident,
         history=pack.rest.history(pair.incident.id) if pair.incident else ())
-
-
-def _check_policy(incident: PagerDutyIncident, policy_id: str) -> None:
-    if incident.escalation_policy_id != policy_id:
-        raise PackError("PagerDuty accepted escalation policy %s for %s and shows another one" %
-                        (policy_id, incident.id), "start it in PagerDuty", retryable=True)
