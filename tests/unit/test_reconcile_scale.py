@@ -72,8 +72,8 @@ class Crowd(Deaf):
             pagerduty.acknowledge(incident.id, self.casey)
         agreed = {"triggered": "open"}.get(status, status)
         links.write(Link(
-            number, dedup_key=key, service_id=self.api, rest_only=born, assignee=person,
-            key_fingerprint=None if born else fingerprint(self.api_key),
+            number, dedup_key=key, service_id=self.api, group=GROUP, assignee=person,
+            rest_only=born, key_fingerprint=None if born else fingerprint(self.api_key),
             stackflow="acknowledged" if person else "open", pagerduty=agreed,
             stackflow_at=self.stackflow.incident(number)["updated_at"],
             pagerduty_id=incident.id if born else None))
