@@ -5,7 +5,7 @@ PYTHONS = 3.12 3.11 3.10 3.9 3.8
 TESTS = tests
 REQUIREMENTS = requirements.txt requirements-tests.txt dev/requirements.txt dev/requirements-no-deps.txt
 
-.PHONY: help environment demo test lint clean
+.PHONY: help environment demo test soak lint clean
 
 help:  ## print this list
 	@sed -n 's/^\([a-z]*\):.*## /make \1|/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -23,6 +23,9 @@ else
 test: environment  ## run every test; with ST2_VENV=folder the unit tests inside that StackStorm environment
 	$(VENV)/bin/python -m pytest -n auto $(TESTS)
 endif
+
+soak: environment  ## run the tests that take minutes, and the made-up input with many more examples
+	$(VENV)/bin/python -m pytest -m "soak or fuzz" --hypothesis-profile=soak $(TESTS)
 
 lint:  ## check with the rules of StackStorm Exchange, and the types of lib
 	@dev/environment.sh .venv-lint "3.11 3.10 3.9 3.8 3.12" dev/requirements-lint.txt

@@ -14,6 +14,13 @@ else:
     import st2tests.base  # noqa: F401  patches the process, which has to come before other imports
 
 import pytest  # noqa: E402
+
+if importlib.util.find_spec("hypothesis") is not None:
+    from hypothesis import settings
+    settings.register_profile("short", max_examples=200, deadline=None, derandomize=True)
+    settings.register_profile("soak", max_examples=5000, deadline=None)
+    settings.load_profile("short")
+
 import request_oracle  # noqa: E402
 from dev.simulators.pagerduty import PagerDuty  # noqa: E402
 

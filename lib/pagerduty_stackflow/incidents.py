@@ -218,8 +218,7 @@ class StackFlowIncident:
         `stackflow.webhooks` see to that).
         """
         def text(name: str) -> Optional[str]:
-            value = record.get(name)
-            return value if isinstance(value, str) and value else None
+            return _text(record.get(name))
 
         return cls(
             number=text("number") or text("id") or "", state=text("state") or "",
@@ -273,13 +272,16 @@ class PagerDutyIncident:
         priority = _object(data.get("priority"))
         policy = _object(data.get("escalation_policy"))
         return cls(
-            id=str(data.get("id") or ""), status=str(data.get("status") or ""),
-            title=str(data.get("title") or data.get("summary") or ""), urgency=data.get("urgency"),
-            priority=priority.get("name") or priority.get("summary"), service_id=service.get("id"),
-            service_name=service.get("summary"),
-            escalation_policy_id=policy.get("id"), escalation_policy_name=policy.get("summary"),
+            id=_text(data.get("id")) or "", status=_text(data.get("status")) or "",
+            title=_text(data.get("title")) or _text(data.get("summary")) or "",
+            urgency=_text(data.get("urgency")),
+            priority=_text(priority.get("name")) or _text(priority.get("summary")),
+            service_id=_text(service.get("id")), service_name=_text(service.get("summary")),
+            escalation_policy_id=_text(policy.get("id")),
+            escalation_policy_name=_text(policy.get("summary")),
             assignments=_people(data.get("assignments"), "assignee"),
-            html_url=str(data.get("html_url") or ""), created_at=parse_time(data.get("created_at")),
+            html_url=_text(data.get("html_url")) or "",
+            created_at=parse_time(data.get("created_at")),
             status_changed_at=parse_time(data.get("last_status_change_at") or
                                          data.get("updated_at")),
             merged_into=merge_target(data.get("resolve_reason")),
@@ -295,8 +297,7 @@ def merge_target(resolve_reason: Any) -> Optional[str]:
     reason = _object(resolve_reason)
     if reason.get("type") != "merge_resolve_reason":
         return None
-    target = _object(reason.get("incident")).get("id")
-    return target if isinstance(target, str) else None
+    return _text(_object(reason.get("incident")).get("id"))
 
 
 def _people(value: Any, name: str) -> Tuple[Tuple[str, str], ...]:
@@ -306,3 +307,7 @@ def _people(value: Any, name: str) -> Tuple[Tuple[str, str], ...]:
 
 def _object(value: Any) -> Dict[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def _text(value: Any) -> Optional[str]:
+    return value if isinstance(value, str) and value else None

@@ -201,7 +201,7 @@ class _Connection(BaseHTTPRequestHandler):
     def setup(self) -> None:
         self._clock: Clock = self.server.clock
         self._reader = _DeadlineReader(self.request, self._clock)
-        self._buffered = io.BufferedReader(self._reader)
+        self._buffered = _Lines(self._reader)
         self.rfile = self._buffered
 
     def finish(self) -> None:
@@ -217,15 +217,16 @@ class _Connection(BaseHTTPRequestHandler):
             return
         began = self._clock.monotonic()
         self._reader.deadline = began + REQUEST_SECONDS
+        self._buffered.doubtful = False
         self.raw_requestline = self._buffered.readline(LINE_LIMIT + 1)
         if len(self.raw_requestline) > LINE_LIMIT:
             self.send_error(HTTPStatus.BAD_REQUEST)
             return
         if not self.parse_request():
             return
-        if self.headers.defects or self.request_version != "HTTP/1.1":
+        if self.request_version != "HTTP/1.1":
             self.close_connection = True
-        if self.headers.defects:
+        if self.headers.defects or self._buffered.doubtful:
             self.send_error(HTTPStatus.BAD_REQUEST)
             return
         lengths = self.headers.get_all("Content-Length") or ["0"]
@@ -305,6 +306,21 @@ class _Connection(BaseHTTPRequestHandler):
         while piece and taken < LINGER_BYTES:
             piece = self._buffered.read1(65536)
             taken += len(piece)
+
+
+class _Lines(io.BufferedReader):
+    """Notes as ``doubtful`` that the proxy in front may have seen other lines: one that ends in
+    another way than CR LF, goes on from the line before, or holds a CR or NUL (RFC 9112, 2.2, 5.2).
+    """
+
+    doubtful = False
+
+    def readline(self, size: Optional[int] = -1) -> bytes:
+        line = super().readline(size)
+        if (line[-2:] != b"\r\n" or line[:1] in (b" ", b"\t") or b"\r" in line[:-2] or
+                b"\0" in line):
+            self.doubtful = True
+        return line
 
 
 class _DeadlineReader(io.RawIOBase):

@@ -5,16 +5,18 @@ silently.
 import json
 import os
 
+import pytest
 import yaml
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from dev.local_stackstorm.schemas import validate
+from hostile import AT, anything, documents, keys, names, replaced
 from pagerduty_stackflow.deliveries import BadDelivery
 from pagerduty_stackflow.pagerduty import webhooks as pagerduty
 from pagerduty_stackflow.settings import load
 from pagerduty_stackflow.stackflow import webhooks as stackflow
-from pagerduty_stackflow.stackflow.records import TEXTS, TIMES
 
+pytestmark = pytest.mark.fuzz
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 with open(os.path.join(ROOT, "sensors", "webhook_sensor.yaml"), encoding="utf-8") as metadata:
     SCHEMAS = {kind["name"]: kind["payload_schema"]
@@ -27,7 +29,6 @@ SETTINGS = load({
         "pagerduty_service_id": "P1234AB", "pagerduty_service_name": "Production API",
         "stackflow_assignment_group": "Ops", "integration_key": "abc123def456..."}],
 }).stackflow
-AT = "2026-01-05T10:00:00Z"
 INCIDENT = {
     "id": "Q0INCIDENT0001", "type": "incident", "number": 7, "status": "triggered",
     "title": "Disk full", "html_url": "https://acme.pagerduty.com/incidents/Q0INCIDENT0001",
@@ -39,20 +40,6 @@ RECORD = {"id": "INC0001234", "number": "INC0001234", "priority": "P2", "state":
           "assignment_group": "Ops", "assigned_to": "jane@example.com", "created_at": AT,
           "updated_at": AT}
 
-anything = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: (st.lists(inner, max_size=3) |
-                   st.dictionaries(st.text(max_size=8), inner, max_size=3)),
-    max_leaves=8)
-keys = st.sampled_from(TEXTS + TIMES + (
-    "event", "event_type", "detail-type", "incident", "data", "detail", "timestamp", "sla",
-    "previous", "note", "comment", "policy", "elapsed_percent", "text", "author"))
-names = st.sampled_from(stackflow.CHANGES + (
-    "incident.created", "sla.breach", "sla.warning", "nonsense"))
-documents = st.recursive(
-    anything | names | st.sampled_from(("new", "resolved", "INC0001234", AT)),
-    lambda inner: st.dictionaries(keys, inner, max_size=4), max_leaves=10)
-
 
 def check(trigger, payload):
     """The payload fits the schema and can be stored, and StackStorm's checks leave it as it is."""
@@ -60,15 +47,6 @@ def check(trigger, payload):
     json.dumps(payload, allow_nan=False, ensure_ascii=False).encode("utf-8")
 
 
-def replaced(value, path, other):
-    """A copy of the value with something else at the path."""
-    if path and isinstance(value, dict) and value:
-        key = sorted(value)[path[0] % len(value)]
-        return dict(value, **{key: replaced(value[key], path[1:], other)})
-    return other
-
-
-@settings(deadline=None, max_examples=300)
 @given(path=st.lists(st.integers(0, 20), min_size=1, max_size=5), other=anything,
        kind=st.sampled_from(["incident", "incident_note", "ping", "incident_reference", None]))
 def test_a_mutated_delivery_of_pagerduty(path, other, kind):
@@ -82,7 +60,6 @@ def test_a_mutated_delivery_of_pagerduty(path, other, kind):
         assert not isinstance(json.loads(body), dict)
 
 
-@settings(deadline=None, max_examples=200)
 @given(body=st.binary(max_size=40) | anything.map(lambda value: json.dumps(value).encode()))
 def test_any_body_at_all(body):
     for parse in (lambda: (pagerduty.EVENT, pagerduty.parse(body)),
@@ -93,13 +70,11 @@ def test_any_body_at_all(body):
             pass
 
 
-@settings(deadline=None, max_examples=200)
 @given(document=st.dictionaries(keys, documents, max_size=5), name=names | anything)
 def test_any_object_as_a_delivery_of_stackflow(document, name):
     check(*stackflow.parse(json.dumps(dict(document, event=name)).encode(), SETTINGS))
 
 
-@settings(deadline=None, max_examples=200)
 @given(name=names, key=keys, other=anything, in_record=st.booleans())
 def test_a_mutated_delivery_of_stackflow(name, key, other, in_record):
     document = {"event": name, "timestamp": AT, "id": "evt-1", "incident": dict(RECORD),

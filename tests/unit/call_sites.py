@@ -118,11 +118,10 @@ SITES: Dict[str, Site] = {
     "RestClient.incident": read("/incidents/{id}", lambda on: on.pack.rest.incident(on.id)),
     "RestClient.incidents_of_key": read(
         "/incidents", lambda on: on.pack.rest.incidents_of_key(KEY)),
-    "RestClient.alert_keys": read(
-        "/incidents/{id}/alerts", lambda on: on.pack.rest.alert_keys(on.id)),
     "RestClient.open_incidents": read(
         "/incidents", lambda on: list(on.pack.rest.open_incidents(
             [on.world.api], on.world.clock.now()))),
+    "RestClient.alerts": read("/incidents/{id}/alerts", lambda on: on.pack.rest.alerts(on.id)),
     "RestClient.history": read(
         "/incidents/{id}/log_entries", lambda on: on.pack.rest.history(on.id)),
     "RestClient.user_email": read(
@@ -132,6 +131,8 @@ SITES: Dict[str, Site] = {
     "RestClient.newest": read(
         "/incidents", lambda on: on.pack.rest.newest([on.world.api], ["triggered"], 3)),
     "RestClient.notes": read("/incidents/{id}/notes", lambda on: on.pack.rest.notes(on.id)),
+    "RestClient.update": write(
+        "PUT", "/incidents/{id}", lambda on: on.pack.rest.update(on.id, {"urgency": "low"})),
     "RestClient.add_note": write(
         "POST", "/incidents/{id}/notes", lambda on: on.pack.rest.add_note(on.id, WORDS),
         found=True),

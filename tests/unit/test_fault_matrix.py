@@ -13,8 +13,8 @@ ODD     a success without what was asked for: an error where something was neede
 from __future__ import annotations
 
 import socket
-from email.utils import format_datetime
 from datetime import timedelta
+from email.utils import format_datetime
 from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
 
 import pytest

@@ -14,7 +14,7 @@ from typing import (Any, Callable, Dict, Iterable, Iterator, List, Mapping, Opti
 from ..answers import PAGERDUTY
 from ..deliveries import as_object, text
 from ..errors import ApiError, CredentialsError
-from ..incidents import Note, PagerDutyIncident, format_time, plain
+from ..incidents import PAGERDUTY_ID, Note, PagerDutyIncident, format_time, plain
 from ..settings import Settings
 from ..transport import Answer, OutcomeUnknownError, Transport
 
@@ -50,7 +50,7 @@ class RestClient:
     def incident(self, incident_id: str) -> PagerDutyIncident:
         """The incident; NotFoundError where there is none."""
         body = self.call("GET", "/incidents/" + incident_id)
-        return PagerDutyIncident.from_rest(_inner(body, "incident", dict))
+        return _incident(_inner(body, "incident", dict))
 
     def incidents_of_key(self, dedup_key: str) -> List[PagerDutyIncident]:
         """All incidents with an alert of this dedup key, open and resolved (List Incidents,
@@ -63,7 +63,7 @@ class RestClient:
             raise ValueError("an empty incident_key matches every incident")
         found = self.pages("/incidents", "incidents",
                            (("incident_key", dedup_key), ("date_range", "all")))
-        return [PagerDutyIncident.from_rest(incident) for incident in found]
+        return [_incident(row) for row in found]
 
     def newest(self, service_ids: Iterable[str], statuses: Iterable[str],
                count: int) -> List[PagerDutyIncident]:
@@ -72,7 +72,7 @@ class RestClient:
         params += [("statuses[]", one) for one in statuses]
         params += [("date_range", "all"), ("sort_by", "created_at:desc")]
         rows = islice(self.pages("/incidents", "incidents", params), count)
-        return [PagerDutyIncident.from_rest(row) for row in rows]
+        return [_incident(row) for row in rows]
 
     def open_incidents(self, service_ids: Sequence[str],
                        now: datetime) -> Iterator[PagerDutyIncident]:
@@ -89,7 +89,7 @@ class RestClient:
             count, start = 0, end
             for row in self.pages("/incidents", "incidents", wanted + tuple(window)):
                 count += 1
-                incident = PagerDutyIncident.from_rest(row)
+                incident = _incident(row)
                 yield incident
                 if count == OFFSET_LIMIT and incident.created_at:
                     start = incident.created_at
@@ -245,6 +245,18 @@ def _inner(body: Mapping[str, Any], name: str, kind: Type[Inner]) -> Inner:
     """What an answer wraps. An answer without it is no proof of absence, so that is an error."""
     inner = body.get(name)
     if not isinstance(inner, kind):
-        raise ApiError("PagerDuty's answer holds no %s" % name,
-                       "check pagerduty.api_url; a proxy may be answering", True, PAGERDUTY)
+        raise _no_answer(name)
     return inner
+
+
+def _incident(row: Mapping[str, Any]) -> PagerDutyIncident:
+    """An incident with an id that can be asked for again."""
+    incident = PagerDutyIncident.from_rest(row)
+    if not PAGERDUTY_ID.match(incident.id):
+        raise _no_answer("incident")
+    return incident
+
+
+def _no_answer(what: str) -> ApiError:
+    return ApiError("PagerDuty's answer holds no %s" % what,
+                    "check pagerduty.api_url; a proxy may be answering", True, PAGERDUTY)
