@@ -323,14 +323,14 @@ def born_and_resolved_in_pagerduty(world):
     return expect(world, number, incident_id, "resolved", "resolved")
 
 
-@drift("in_progress", costs=3)
+@drift("in_progress", costs=2)
 def reopened_in_pagerduty(world):
     number, incident_id = world.settled(*world.born_pair(), "resolved")
     world.pagerduty.reopen(incident_id, world.casey)
     return expect(world, number, incident_id, "in_progress", "triggered")
 
 
-@drift("replace", costs=8)
+@drift("replace", costs=7)
 def reopened_in_pagerduty_beside_a_closed_record(world):
     number, incident_id = world.settled(*world.born_pair(), "resolved")
     world.stackflow.close(number)

@@ -17,7 +17,7 @@ from .routing import entry_of_service, route_for_opening, unmapped_group
 from .sync import agreed, decide, settle
 from .tally import Tally
 from .unseen import Unseen, is_on_its_way, is_unseen
-from .writing import Words, ends_incident
+from .writing import Words, ends_incident, waits_for
 
 FRESH = 3.0
 """Seconds for which a row of StackFlow's list counts as read just now."""
@@ -97,6 +97,8 @@ class Repair:
         if not self._is_permitted(pair, decision):
             return
         writes = decision.pagerduty + decision.stackflow
+        if merge.RESOLVE in writes and waits_for(self._pack, pair):
+            writes = ()
         if link.last_resort and ends_incident(pair, decision):
             writes += ("last_resort",)
         if not self._tally.dry_run:

@@ -227,10 +227,9 @@ def _resolve(pack: Pack, pair: Pair, words: Words, done: Done) -> bool:
     if pair.incident is None:
         done.skipped.append("PagerDuty does not show the incident yet")
         return False
-    waiting = [number for number in pack.links.numbers(pair.incident.id)
-               if number != link.number and not _is_resolved(pack, number)] if link.shared else []
-    if waiting:
-        done.skipped.append("merged in PagerDuty with %s, still open" % ", ".join(waiting))
+    others = waits_for(pack, pair)
+    if others:
+        done.skipped.append("merged in PagerDuty with %s, still open" % ", ".join(others))
         return False
     _check_unchanged(pack, pair.incident)
     by = "Resolved in StackFlow by %s" % words.by if words.by else None
@@ -239,6 +238,16 @@ def _resolve(pack: Pack, pair: Pair, words: Words, done: Done) -> bool:
     pair.link = replace(link, rest_only=True)
     done.writes.append("resolved in PagerDuty as %s" % pack.settings.pagerduty.from_email)
     return True
+
+
+def waits_for(pack: Pack, pair: Pair) -> List[str]:
+    """The records that a merge put on the same incident and that are open: its resolve waits for
+    them.
+    """
+    if not pair.link.shared or pair.incident is None:
+        return []
+    return [number for number in pack.links.numbers(pair.incident.id)
+            if number != pair.link.number and not _is_resolved(pack, number)]
 
 
 def _move(pack: Pack, pair: Pair, done: Done) -> None:
