@@ -25,9 +25,12 @@ class _HttpServer(ThreadingHTTPServer):
 
 
 class Server:
-    """Serves a simulator on a free port of 127.0.0.1 until `close()`."""
+    """Serves a simulator on a free port of 127.0.0.1 until `close()`.
 
-    def __init__(self, simulator: Simulator) -> None:
+    ``works``: timers and webhooks are seen to as well; else by whoever turns the simulator's clock.
+    """
+
+    def __init__(self, simulator: Simulator, works: bool = True) -> None:
         self.simulator = simulator
         self._closing = threading.Event()
         handler = type("Handler", (_Handler,), {"simulator": simulator})
@@ -35,8 +38,9 @@ class Server:
         self.url = "http://127.0.0.1:{}".format(self._http.server_address[1])
         # A slow receiver must not stop the account's own timers: two threads.
         loops: List[Callable[[], None]] = [
-            lambda: self._http.serve_forever(poll_interval=TICK_SECONDS),
-            lambda: self._repeat(simulator.work), lambda: self._repeat(simulator.deliver)]
+            lambda: self._http.serve_forever(poll_interval=TICK_SECONDS)]
+        if works:
+            loops += [lambda: self._repeat(simulator.work), lambda: self._repeat(simulator.deliver)]
         self._threads = [threading.Thread(target=loop, daemon=True) for loop in loops]
         for thread in self._threads:
             thread.start()

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any, Dict, List, Optional, Tuple
 
 Step = Tuple[str, Dict[str, Any]]
-PLAIN = {"pace": "the pack keeps up", "end": "lost", "old": False, "which": 0, "other": 0, "into": 0,
-         "taken": None, "backwards": False, "at": 1, "times": 1, "priority": "P1",
+PLAIN = {"pace": "the pack keeps up", "end": "lost", "old": False, "which": 0, "other": 0,
+         "into": 0, "taken": None, "backwards": False, "at": 1, "times": 1, "priority": "P1",
          "group": "Platform Engineering", "service": "api", "seconds": 5,
          "moves": "", "person": None}
 

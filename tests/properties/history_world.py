@@ -9,10 +9,12 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 from urllib.parse import urlencode, urlsplit
 
 import requests
+from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 from world import EVENTS_HOST, PD_HOST, SF_HOST, Crash, Run, World
 
 from dev.simulators.base import Request, Simulator
+from dev.simulators.server import Server
 from pagerduty_stackflow.errors import PackError
 from pagerduty_stackflow.links import Links
 
@@ -73,6 +75,20 @@ class Wire:
         return WireAnswer(answer.status, answer.headers, answer.body)
 
 
+class Relay(HTTPAdapter):
+    """Sends what goes to a public host to a server on this machine instead."""
+
+    def __init__(self, server: Server, before_call: Callable[[str], None]) -> None:
+        super().__init__()
+        self._server = server
+        self._before_call = before_call
+
+    def send(self, request: Any, *args: Any, **options: Any) -> requests.Response:
+        self._before_call("%s %s" % (request.method, urlsplit(request.url).path))
+        request.url = self._server.url + request.path_url
+        return super().send(request, *args, **options)
+
+
 def dumped(value: Any) -> bytes:
     return json.dumps(value).encode()
 
@@ -93,6 +109,9 @@ class HistoryWorld(World):
                         "stackflow-token", "rest-key-0123456789x"]
         self.rotated = False
         self._rest_keys = 0
+
+    def close(self) -> None:
+        """Nothing more is asked of this world."""
 
     def begin(self) -> None:
         """The pack is installed: what was opened before is none of its business."""
@@ -196,3 +215,20 @@ class HistoryWorld(World):
         """How many requests that change something both systems accepted from the pack."""
         return (len(self.pagerduty.writes),
                 sum(write.status < 300 for write in self.stackflow.writes))
+
+
+class HttpHistoryWorld(HistoryWorld):
+    """The same with the pack's calls over HTTP, on sockets of this machine."""
+
+    def __init__(self, switches: Dict[str, Any]) -> None:
+        super().__init__(switches)
+        self._servers = [Server(one, works=False) for one in (self.pagerduty, self.stackflow)]
+        there, here = self._servers
+        self.session = requests.Session()
+        for host, server in ((PD_HOST, there), (EVENTS_HOST, there), (SF_HOST, here)):
+            self.session.mount(host, Relay(server, lambda what: self.before_call(what)))
+
+    def close(self) -> None:
+        self.session.close()
+        for server in self._servers:
+            server.close()

@@ -7,12 +7,13 @@ from typing import Any
 
 import hypothesis
 import pytest
-from history_machine import Histories, Wrong
+from history_machine import Histories, HttpHistories, Wrong
 from history_replay import shortest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 HISTORIES = int(os.environ.get("HISTORIES", "2000"))
+HTTP_HISTORIES = 200
 SEED = int(os.environ.get("SEED", "0"))
 STEPS = 36
 BATCH = 10
@@ -39,11 +40,25 @@ def run(seed: int, machine: Any = Histories) -> None:
     pytest.fail(str(shortest(machine, found.steps, found)), pytrace=False)
 
 
-def test_whatever_happens_every_invariant_holds(capsys):
-    Histories.seen.clear()
-    for number in range(HISTORIES):
-        if Histories.seen["long"] >= HISTORIES:
-            break
-        run(SEED + number)
-    with capsys.disabled():
-        print("\n%r" % Histories.seen)
+def run_all(machine: Any, count: int) -> Any:
+    """So many histories of at least thirty steps; returns what was counted over them."""
+    machine.seen.clear()
+    number = 0
+    while machine.seen["long"] < count:
+        run(SEED + number, machine)
+        number += 1
+    assert machine.seen["crash"] >= count / 3
+    return machine.seen
+
+
+@pytest.mark.fuzz
+def test_whatever_happens_every_invariant_holds(record_property):
+    seen = run_all(Histories, HISTORIES)
+    record_property("histories of at least 30 steps", seen["long"])
+    record_property("histories with a crash", seen["crash"])
+    record_property("acts of people in histories", seen["acts"])
+
+
+@pytest.mark.soak
+def test_over_http_too(record_property):
+    record_property("histories over HTTP", run_all(HttpHistories, HTTP_HISTORIES)["long"])
