@@ -290,6 +290,8 @@ class Histories(RuleBasedStateMachine):
         if len(ids) < 2:
             return
         source, target = turned(ids, which)[0], turned(ids, which)[1 + into % (len(ids) - 1)]
+        if pagerduty.incident(source).reopened_at:
+            return
         self.person("%s is merged into %s" % (self.name(source), self.name(target)),
                     lambda: pagerduty.merge(target, [source], self.world.casey), pace)
 

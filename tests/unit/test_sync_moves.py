@@ -516,3 +516,20 @@ def test_a_move_leaves_no_mark_of_its_own_behind(world):
     link = link_of(world, number)
     assert (link.moving, link.moved, link.group, link.service_id) == (None, True, DATABASE,
                                                                       world.database)
+
+
+@pytest.mark.parametrize("side", ["stackflow", "pagerduty"])
+def test_handed_over_while_it_was_resolved_it_moves_as_it_is_reopened(world, side):
+    number, incident_id = paged_incident(world)
+    world.stackflow.set_state(number, "resolved")
+    world.settle()
+    world.stackflow.assign(number, group=DATABASE)
+    world.settle()
+    world.pagerduty.reopen(incident_id, world.casey)
+    if side == "pagerduty":
+        world.pagerduty.move(incident_id, world.database, world.casey)
+    world.settle()
+    incident, record = world.pagerduty.incident(incident_id), world.stackflow.incident(number)
+    assert (incident.service_id, incident.status) == (world.database, "triggered")
+    assert (record["assignment_group"], record["state"]) == (DATABASE, "in_progress")
+    assert world.paged()[world.dana] == 1
