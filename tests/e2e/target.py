@@ -120,7 +120,8 @@ class LocalTarget:
 
     def trigger_instances(self, trigger: str = "") -> List[TriggerInstance]:
         found = [TriggerInstance(one.id, _bare(one.trigger), one.payload)
-                 for one in self._platform.trigger_instances() if one.status != "dropped"]
+                 for one in self._platform.trigger_instances()
+                 if one.status != "dropped" and one.timer is None]
         return [one for one in found if trigger in ("", one.trigger)]
 
     def dropped(self) -> List[str]:
