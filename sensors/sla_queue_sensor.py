@@ -9,7 +9,7 @@ from st2reactor.sensor.base import PollingSensor
 from pagerduty_stackflow.clock import Clock
 from pagerduty_stackflow.deliveries import BadDelivery
 from pagerduty_stackflow.dispatching import Dispatcher
-from pagerduty_stackflow.errors import ConfigError, PackError
+from pagerduty_stackflow.errors import ConfigError, words_of
 from pagerduty_stackflow.settings import load
 from pagerduty_stackflow.stackflow.sla_queue import Message, SLAQueue, read
 
@@ -54,14 +54,15 @@ class SLAQueueSensor(PollingSensor):
             pause = PAUSES[min(self._failures, len(PAUSES) - 1)]
             self._failures += 1
             self._resume_at = self._clock.monotonic() + pause
-            self._logger.error("the SLA queue is polled again in %d s: %s", pause, _words(error))
+            self._logger.error("the SLA queue is polled again in %d s: %s", pause, words_of(error))
 
     def _take(self, message: Message) -> bool:
         """Whether the message was dispatched and deleted."""
         try:
             trigger, payload = read(message, self._stackflow)
         except BadDelivery as error:
-            self._logger.warning("message %s stays in the SLA queue: %s", message.id, _words(error))
+            self._logger.warning("message %s stays in the SLA queue: %s", message.id,
+                                 words_of(error))
             return False
         try:
             self._dispatcher.dispatch(trigger, payload)
@@ -83,10 +84,3 @@ class SLAQueueSensor(PollingSensor):
 
     def remove_trigger(self, trigger: Dict[str, Any]) -> None:
         pass
-
-
-def _words(error: Exception) -> str:
-    """An error of ours in its own words; of any other the type, as its text may hold anything."""
-    if not isinstance(error, PackError):
-        return type(error).__name__
-    return "%s: %s" % (error.message, error.hint) if error.hint else error.message

@@ -31,6 +31,9 @@ PRIORITIES = ("P1", "P2", "P3", "P4")
 STATES = ("new", "in_progress", "on_hold", "pending_customer", "pending_vendor", "resolved",
           "closed", "cancelled")
 """Of a StackFlow record, in their canonical spelling (StackFlow api/incidents.html)."""
+OPEN_STATES = STATES[:5]
+ATTENDED_STATES = STATES[1:]
+"""Those that only a person's response leads to; one that nobody knows is not taken for one."""
 MARK = "PagerDuty-Incident-Id: "
 """Followed by the id as a word of its own, so that StackFlow's full-text search finds it however it
 splits words.

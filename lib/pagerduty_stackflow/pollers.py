@@ -118,10 +118,9 @@ class StackFlowPoller(Poller):
         """The clock with all open incidents that its targets are about: asked for once."""
         targets = self.pack.settings.sla.targets
         clock = SlaClock(targets, self.start, self.cursor.sla if targets else {})
-        since = self.start - timedelta(seconds=1)  # whether the bound itself belongs is not said
         for priority in clock.priorities:
-            for fields in records.open_records(self.pack.stackflow, priority, since, self._states):
-                clock.look(self._record(fields))
+            for record in records.open_records(self.pack.stackflow, priority):
+                clock.look(record)
         return clock
 
     @property

@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Set,
 from . import merge, sla
 from .errors import (ApiError, BadInputError, ConfigError, CredentialsError, DatastoreError,
                      DefectError, NotFoundError, PackError)
-from .incidents import (STATES, StackFlowIncident, format_time, is_stackflow_number,
+from .incidents import (OPEN_STATES, StackFlowIncident, format_time, is_stackflow_number,
                         pagerduty_id_of_mark, parse_time)
 from .links import Link, Links, Unwritten
 from .overview import look
@@ -31,7 +31,6 @@ OVERLAP = timedelta(minutes=10)
 """Finished records are listed that changed within a day, or since the last complete round less
 this.
 """
-OPEN_STATES = tuple(state for state in STATES if state not in merge.DONE_STATES)
 UNPRINTED = ("on_hold", "pending_customer", "pending_vendor", "cancelled")
 """States whose spelling no page of StackFlow prints: an instance may not know them."""
 NOT_LISTED, NOT_LINKED, ESCALATIONS = (len(OPEN_STATES) + after for after in (1, 2, 3))

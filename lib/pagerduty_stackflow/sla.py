@@ -16,7 +16,8 @@ from .errors import PackError
 from .escalation import (DROPPED, RECONCILE, STARTING, UNANSWERED, WAITING, Escalation, Seen,
                          begin_of, decode, encode, end_of, follow, is_started, mapping_of,
                          same_breach)
-from .incidents import STATES, PagerDutyIncident, format_time, last_resort_key, parse_time
+from .incidents import (ATTENDED_STATES, PagerDutyIncident, format_time, last_resort_key,
+                        parse_time)
 from .levels import DeadEndError, note, open_incident, policy_reference, put
 from .pack import ALREADY, DONE, SKIPPED, Outcome, Pack
 from .pagerduty.events import fingerprint
@@ -26,8 +27,6 @@ from .sync import before_start, decide, insist, no_record, settle, stackflow_num
 from .verification import invisible
 from .writing import Words, send_trigger
 
-ATTENDED = STATES[1:]
-"""States that only a person's response leads to; one that nobody knows is not taken for one."""
 LONGEST_WAIT = 60
 """Seconds between two looks, so that a run ends soon after somebody answered: while it goes on, a
 further breach of the same SLA starts no other.
@@ -266,7 +265,7 @@ def _see(pack: Pack, number: str, recovered: Optional[str] = None) -> Tuple[Pair
     taken = pack.settings.auto_acknowledge and now.assignee == merge.ANOTHER
     return pair, Seen(
         over=resolved and not reopening.intersection(decision.pagerduty + decision.stackflow),
-        responded=now.pagerduty == merge.ACKNOWLEDGED or now.stackflow in ATTENDED or taken,
+        responded=now.pagerduty == merge.ACKNOWLEDGED or now.stackflow in ATTENDED_STATES or taken,
         recovered=recovered,
         reopened_at=pair.record.fields.get("reopened_at") if pair.record else None,
         assignee=pair.record.assigned_to if pair.record else None,

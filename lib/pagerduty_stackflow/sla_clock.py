@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from .deliveries import as_object
-from .incidents import StackFlowIncident, format_time, parse_time
+from .incidents import ATTENDED_STATES, StackFlowIncident, format_time, parse_time
 from .merge import DONE_STATES
 from .settings import SlaTarget
 
@@ -69,7 +69,7 @@ def look(timer: Optional[Timer], record: StackFlowIncident) -> Timer:
         timer = Timer()
     elif timer.ended_at and not done:
         timer = Timer(since=at)
-    answered = record.state != "new" or record.assigned_to is not None
+    answered = record.state in ATTENDED_STATES or record.assigned_to is not None
     stopped, stopped_at = timer.stopped, timer.stopped_at
     if record.state in STOPPED_STATES:
         stopped_at = stopped_at or at

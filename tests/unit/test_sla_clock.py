@@ -73,6 +73,12 @@ def test_a_first_response_is_a_person_or_any_state_but_new(answer):
     assert told(late, 27) == []
 
 
+def test_a_state_that_nobody_knows_is_no_response():
+    one = clock(RESPONSE)
+    one.look(record(1, state="triaged"))
+    assert told(one, 21) == [(RESPONSE.policy, BREACH)]
+
+
 def test_a_person_who_answered_and_left_has_answered():
     one = clock(RESPONSE)
     one.look(record(1, person=JANE))

@@ -70,15 +70,15 @@ class StackFlowClient:
                                                 ("sort", "updated_at"))), PAGE)
         return [record for record in map(self._record, rows) if record is not None]
 
-    def in_state(self, state: str) -> Iterator[List[StackFlowIncident]]:
-        """All records in a state, oldest first, a page at a time.
+    def in_state(self, state: str, also: Params = ()) -> Iterator[List[StackFlowIncident]]:
+        """All records in a state, and with what ``also`` asks for, oldest first, a page at a time.
 
         A page goes on from the creation time of the one before (`created_after`), not by its
         number: records that leave the state meanwhile would pull others over to a page that was
         read. What was created within the second of a page's end comes twice.
         """
         wanted = (("state", api_state(state, self._settings.states)), ("sort", "created_at"),
-                  ("order", "asc"))
+                  ("order", "asc"), *also)
         since: Optional[datetime] = None
         number, before = 1, None
         while True:

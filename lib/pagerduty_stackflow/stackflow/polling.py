@@ -13,16 +13,14 @@ from typing import Any, Iterator, List, Mapping, NamedTuple, Optional
 
 from ..deliveries import text, time_text
 from ..errors import ApiError
-from ..incidents import STATES, parse_time
-from ..merge import DONE_STATES
+from ..incidents import OPEN_STATES, StackFlowIncident, parse_time
 from .client import PAGE, PAGES, StackFlowClient
-from .records import TEXTS, TIMES, api_state
+from .records import TEXTS, TIMES
 
 FIRST_LOOK = 20
 """Rows that are asked for as long as hardly anything happens."""
 MOST = PAGE * PAGES
 """Rows that one look takes in."""
-OPEN_STATES = tuple(state for state in STATES if state not in DONE_STATES)
 NEWEST = (("sort", "updated_at"), ("order", "desc"))
 
 
@@ -95,18 +93,16 @@ def new_notes(client: StackFlowClient, number: str, since: datetime) -> List[Not
     return sorted(found, key=lambda note: note.written_at)
 
 
-def open_records(client: StackFlowClient, priority: str, created_after: datetime,
-                 spellings: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
-    """Open records of a priority that were created after a time, as StackFlow sends them.
+def open_records(client: StackFlowClient, priority: str) -> Iterator[StackFlowIncident]:
+    """All open records of a priority.
 
     A list knows one state at a time; a state that this instance does not have is passed over.
     """
     refused = []
     for state in OPEN_STATES:
         try:
-            yield from client.pages("/incidents", (
-                ("priority", priority), ("state", api_state(state, spellings)),
-                ("created_after", created_after.strftime("%Y-%m-%dT%H:%M:%SZ"))))
+            for page in client.in_state(state, (("priority", priority),)):
+                yield from page
         except ApiError as error:
             if error.status not in (400, 422):
                 raise
