@@ -3,6 +3,7 @@
 import http.client
 import logging
 import socket
+import struct
 import threading
 
 import pytest
@@ -185,6 +186,39 @@ def test_two_hundred_slow_clients_keep_nobody_out(bench, monkeypatch):
     finally:
         for connection in connections:
             connection.close()
+    eventually(lambda: not one.listener._server._connections)
+
+
+def half_open(one):
+    """A client that is gone in the middle of its request: said so, vanished, or does not read."""
+    leave = [lambda connection: connection.shutdown(socket.SHUT_WR),
+             lambda connection: connection.setsockopt(
+                 socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)),
+             lambda connection: connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)]
+    connections = slow_clients(one, len(leave))
+    for connection, how in zip(connections, leave):
+        how(connection)
+    connections.pop(1).close()
+    return connections
+
+
+@pytest.mark.parametrize("count", [40, pytest.param(2000, marks=pytest.mark.soak)])
+def test_deliveries_flow_while_slow_clients_come_again_and_again(bench, monkeypatch, count):
+    for name in ("REQUEST_SECONDS", "IDLE_SECONDS"):
+        monkeypatch.setattr(webserver, name, 60.0)
+    one = bench()
+    connections = slow_clients(one, 200)
+    for number in range(count):
+        # Each is answered at its first try, before any other one's deadline has passed.
+        assert one.genuine()[0] == 202
+        for connection in connections[:3]:
+            connection.close()
+        del connections[:3]
+        connections += half_open(one) + slow_clients(one, 1)
+    assert len(one.handled) == count
+    eventually(lambda: len(one.listener._server._connections) <= webserver.CONNECTION_LIMIT)
+    for connection in connections:
+        connection.close()
     eventually(lambda: not one.listener._server._connections)
 
 

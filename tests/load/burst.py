@@ -1,0 +1,151 @@
+"""The tests' world with real threads: both systems send their webhooks over HTTP to the real
+sensor, and two runs of actions at a time work off what comes of them.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+from datetime import timedelta
+from typing import Any, Callable, Dict, List, Optional
+
+from webhook_sensor import WebhookSensor
+from world import LISTENER, Service, World
+
+from dev.simulators.base import MONDAY_MORNING
+from dev.simulators.outbox import http_sender
+
+PROCESSES = 2
+"""Actions at a time."""
+START_UP_SECONDS = 0.6
+"""What the process of a Python action costs before it begins."""
+SENDERS = 4
+"""Webhooks that a system sends at a time."""
+WRITES_A_MINUTE = 60
+BROKER_TROUBLE = 10
+"""Of so many dispatches one fails."""
+
+
+class ScaledClock:
+    """Time that runs ``scale`` times as fast as it should."""
+
+    def __init__(self) -> None:
+        self._start, self._since, self._scale = MONDAY_MORNING, time.monotonic(), 1.0
+
+    def now(self) -> Any:
+        return self._start + timedelta(seconds=(time.monotonic() - self._since) * self._scale)
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds / self._scale)
+
+    def run_faster(self, scale: float) -> None:
+        self._start, self._since, self._scale = self.now(), time.monotonic(), scale
+
+
+class Platform(Service):
+    """StackStorm, whose broker does not take every event at once."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self.messages: List[str] = []
+        self._tries = 0
+
+    def get_logger(self, name: str) -> logging.Logger:
+        logger = logging.Logger(name)
+        logger.addHandler(logging.Handler())
+        setattr(logger.handlers[0], "emit",
+                lambda record: self.messages.append(record.getMessage()))
+        return logger
+
+    def dispatch(self, trigger: str, payload: Any = None, trace_tag: Any = None) -> None:
+        self._tries += 1
+        if self._tries % BROKER_TROUBLE == 0:
+            raise IOError("the broker is away")
+        super().dispatch(trigger, payload, trace_tag)
+
+
+class Rows(Dict[str, Any]):
+    """A dict that may be written to while somebody walks through it."""
+
+    def items(self) -> Any:
+        return list(super().items())
+
+
+class Burst(World):
+    """A world in which everything happens at once; a context manager."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock: Any = ScaledClock()
+        self.pagerduty.clock = self.stackflow.clock = self.clock
+        self.store._clock, self.store.values = self.clock, Rows(self.store.values)
+        self.stackflow.add_token("stackflow-token", role="itsm_manager")
+        self.stackflow.switches.writes_per_minute = WRITES_A_MINUTE
+        self.stackflow.switches.retry_delays = (1,) * 100
+        self.pagerduty.outbox.delays = [1]
+        self.service = self.platform = Platform(self)
+        self.port = free_port()
+        self.sensor = WebhookSensor(self.platform, dict(
+            self.config, webhook_listener={"port": self.port}))
+        self.busy = 0
+        self._closing = threading.Event()
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Burst:
+        self.sensor.setup()
+        loops: List[Callable[[], Any]] = [self._work_off] * PROCESSES
+        for simulator in (self.pagerduty, self.stackflow):
+            loops += [simulator.deliver] * SENDERS + [simulator.work]
+        self._start(self.sensor.run)
+        for loop in loops:
+            self._start(self._repeat, loop)
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._closing.set()
+        self.sensor.cleanup()
+
+    def run(self, seconds: float = 1.0) -> None:
+        """Whoever waits lets the others work on."""
+        self.clock.sleep(seconds)
+
+    def quiet(self) -> bool:
+        """Nothing waits, and nobody works."""
+        with self._lock:
+            idle = not self.busy and not self.queue
+        return idle and not any(simulator.outbox.pending()
+                                for simulator in (self.pagerduty, self.stackflow))
+
+    def attempts(self) -> List[Optional[int]]:
+        """The answers to all webhooks, None where none came within five seconds."""
+        return [status for simulator in (self.pagerduty, self.stackflow)
+                for one in simulator.deliveries for _, status in one.attempts]
+
+    def _receive(self, url: str, headers: Dict[str, str], body: bytes) -> int:
+        return http_sender(url.replace(LISTENER, "http://127.0.0.1:%d" % self.port), headers, body)
+
+    def _work_off(self) -> None:
+        with self._lock:
+            one = self.queue.pop(0) if self.queue else None
+            self.busy += one is not None
+        if one is not None:
+            self.clock.sleep(START_UP_SECONDS)
+            self.run_one(one)
+            with self._lock:
+                self.busy -= 1
+
+    def _repeat(self, job: Callable[[], Any]) -> None:
+        while not self._closing.wait(0.005):
+            job()
+
+    @staticmethod
+    def _start(job: Callable[..., Any], *given: Any) -> None:
+        threading.Thread(target=job, args=given, daemon=True).start()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
