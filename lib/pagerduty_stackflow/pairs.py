@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
 from typing import List, Optional, Tuple
 
 from .errors import NotFoundError
 from .incidents import (PagerDutyIncident, StackFlowIncident, dedup_key, last_resort_key,
-                        number_of_key, pagerduty_id_of_mark, parse_time, reaches, record_of_key)
+                        number_of_key, pagerduty_id_of_mark, reaches, record_of_key)
 from .links import VISIBLE, Link
 from .merge import (ACKNOWLEDGED, ANOTHER, CARRIED, DONE_STATES, MERGED, NOBODY, OPEN,
-                    PAGERDUTY, RESOLVED, STACKFLOW, STATUS, Situation)
+                    PAGERDUTY, RESOLVED, SET_IN_PROGRESS, STACKFLOW, STATUS, Situation)
 from .pack import Pack
+from .reopenings import last_entry, look_for_reopening
 from .routing import entry_of_service, find_route, same_name
 from .settings import Settings
 
@@ -21,15 +21,9 @@ MERGES = 10
 PAUSE = 2.0
 """Seconds between two looks for what was just triggered."""
 SNAPSHOTS = 3
-"""How often both sides are read anew because another run wrote to the link meanwhile, or because it
-took long.
-"""
-TOGETHER = timedelta(seconds=10)
-"""Two reads further apart than this do not show one moment."""
+"""How often both sides are read anew because another run wrote to the link meanwhile."""
 LOST = "lost"
 """In place of the fingerprint of a routing key that the datastore has lost."""
-CLOCK_ALLOWANCE = timedelta(minutes=2)
-"""How far the clocks of the two systems may be apart before a resolve looks older than it is."""
 
 
 @dataclass
@@ -64,7 +58,6 @@ def read_pair(pack: Pack, number: str, about: Optional[str] = None,
     long as nobody wrote to the link since.
     """
     for _ in range(SNAPSHOTS):
-        began = pack.clock.now()
         stored = pack.links.read(number)[0]
         link = stored or Link(number)
         if mine is not None and mine.joined and not link.joined:
@@ -72,11 +65,27 @@ def read_pair(pack: Pack, number: str, about: Optional[str] = None,
         known = rows if rows is not None and rows.stored == stored else Pair(link, None)
         pair = _read_both(pack, link, about, known)
         pair.stored = pack.links.read(number)[0]
-        if pair.stored == stored and pack.clock.now() - began < TOGETHER:
+        if pair.stored == stored:
             break
     pair.told = told
-    _look_for_reopening(pack, pair, hint)
+    if pair.record is not None and pair.incident is not None:
+        pair.link, pair.incident, pair.reopened = look_for_reopening(
+            pack, pair.link, pair.record, pair.incident, pair.stored, hint)
+        pair.link = _acknowledged_before(pack, pair)
     return pair
+
+
+def _acknowledged_before(pack: Pack, pair: Pair) -> Link:
+    """The link, with the assignee of a record for whom PagerDuty was acknowledged already, by a run
+    that could not remember it; what PagerDuty took back since is never given again.
+    """
+    link, record, incident = pair.link, pair.record, pair.incident
+    if (record is None or incident is None or incident.status != "triggered" or
+            record.assigned_to in (None, link.assignee)):
+        return link
+    given = last_entry(pack, incident.id, "acknowledge_log_entry")
+    later = given and record.updated_at and given >= record.updated_at
+    return replace(link, assignee=record.assigned_to) if later else link
 
 
 def _read_both(pack: Pack, link: Link, about: Optional[str], known: Pair) -> Pair:
@@ -91,6 +100,9 @@ def _read_both(pack: Pack, link: Link, about: Optional[str], known: Pair) -> Pai
     if link.writing == RESOLVED and record is not None and record.state in DONE_STATES:
         # Another run wrote it because PagerDuty was resolved: no person resolved it in StackFlow.
         link = replace(link, stackflow=RESOLVED, pagerduty=RESOLVED)
+    elif link.writing == SET_IN_PROGRESS and link.stackflow == RESOLVED and (
+            record is not None and record.state not in DONE_STATES):
+        link = replace(link, stackflow=OPEN, pagerduty=OPEN)  # nor did one open it again there
     if about and not link.shared and (incident is None or incident.id != about):
         link, incident = _other_incident(pack, link, incident, about)
     if incident is not None and incident.merged_into is None and (
@@ -142,18 +154,18 @@ def numbers_of(pack: Pack, incident_id: str) -> List[str]:
     return [] if owner is None else [owner]
 
 
-def owner_of_mark(pack: Pack, incident_id: str) -> Optional[str]:
+def owner_of_mark(pack: Pack, incident_id: str, open_only: bool = False) -> Optional[str]:
     """The record that stands for a PagerDuty incident among all that carry its mark.
 
-    People copy descriptions and two runs may have raced: the lowest number that is open; else the
-    newest that nobody cancelled.
+    People copy descriptions and two runs may have raced: the lowest number that is open; else,
+    unless ``open_only``, the newest that nobody cancelled.
     """
     records = pack.stackflow.created_for(incident_id)
     unfinished = [record for record in records if record.state not in DONE_STATES]
     if unfinished:
         return unfinished[0].number
     kept = [record for record in records if record.state != "cancelled"] or records
-    return kept[-1].number if kept else None
+    return kept[-1].number if kept and not open_only else None
 
 
 def newest_of_record(pack: Pack, number: str, born_in_pagerduty: bool
@@ -169,7 +181,7 @@ def newest_of_record(pack: Pack, number: str, born_in_pagerduty: bool
         for incident in pack.rest.incidents_of_key(key):
             alerts = pack.rest.alerts(incident.id)
             if key in alerts:
-                link = Link(number, dedup_key=key, service_id=alerts[key] or incident.service_id)
+                link = Link(number, dedup_key=key, service_id=alerts[key].service_id or incident.service_id)
                 found.append((link, incident))
         if found:
             newest = max(found, key=lambda one: (one[1].status != "resolved", one[1].id))
@@ -244,7 +256,7 @@ def _rebuild(pack: Pack, link: Link,
         return link, None
     carried = None
     if record.assigned_to and incident.status == "triggered":
-        if _last(pack, incident.id, "acknowledge_log_entry"):
+        if last_entry(pack, incident.id, "acknowledge_log_entry"):
             carried = record.assigned_to
     return replace(found, assignee=carried, stackflow_at=link.stackflow_at,
                    last_resort=_find_last_resort(pack, found)), incident
@@ -289,76 +301,6 @@ def _share(pack: Pack, link: Link, incident_id: str) -> Link:
             pack.links.write(replace(other, shared=True))
     pack.links.merge_into(incident_id, link.number)
     return replace(link, shared=True)
-
-
-def _last(pack: Pack, incident_id: str, entry_type: str) -> Optional[datetime]:
-    """When an entry of this type was last written to an incident's log; None where it never was."""
-    times = [parse_time(entry.get("created_at")) for entry in pack.rest.history(incident_id)
-             if entry.get("type") == entry_type]
-    return max((time for time in times if time), default=None)
-
-
-def _look_for_reopening(pack: Pack, pair: Pair, hint: Optional[StackFlowIncident]) -> None:
-    """Tell a reopening by a person from a resolve that is on its way or was lost.
-
-    Each side's own time is compared with the other side's resolve; equal times leave it resolved.
-    """
-    link, record, incident = pair.link, pair.record, pair.incident
-    if record is None or incident is None:
-        return
-    live = incident.status != "resolved"
-    if live and link.pagerduty == RESOLVED:
-        if _is_on_its_way(pack, link, incident):
-            pair.incident = None  # it counts as agreed
-            return
-        # Its alert may be closed for good, so an event with the same dedup key may reach nothing.
-        pair.link = replace(link, rest_only=True)
-    if record.state in DONE_STATES and live:
-        _reopened_in_pagerduty(pack, pair, link, record, incident)
-    elif record.state not in DONE_STATES and not live:
-        opened = record.reopened_at or (hint.reopened_at if hint else None)
-        if opened is None and (link.stackflow == RESOLVED or hint and hint.state in DONE_STATES):
-            opened = record.updated_at
-        changed = incident.status_changed_at
-        if opened and changed and opened > changed:
-            pair.reopened = STACKFLOW
-
-
-def _reopened_in_pagerduty(pack: Pack, pair: Pair, link: Link, record: StackFlowIncident,
-                           incident: PagerDutyIncident) -> None:
-    known = parse_time(link.stackflow_at) if link.stackflow == RESOLVED else None
-    here = parse_time(record.fields.get("resolved_at")) or known or record.updated_at
-    changed = incident.status_changed_at
-    if link.stackflow == RESOLVED and link.pagerduty == RESOLVED:
-        other = pair.stored is not None and pair.stored.pagerduty_id not in (None, incident.id)
-        if not other and not _opened_again(pack, incident, here and here - CLOCK_ALLOWANCE):
-            pair.link = replace(pair.link, pagerduty=OPEN)  # it was lost
-    elif here and changed and changed > here and _opened_again(pack, incident, here):
-        pair.reopened = PAGERDUTY
-
-
-def _opened_again(pack: Pack, incident: PagerDutyIncident, since: Optional[datetime]) -> bool:
-    """Whether a person opened an open incident again later than ``since``.
-
-    The log has no entry for it: it lies between the last resolve and what only an open one can get.
-    """
-    if incident.reopened_at is not None:
-        return since is None or incident.reopened_at > since
-    resolved = _last(pack, incident.id, "resolve_log_entry")
-    if resolved is None:
-        return False
-    after = [parse_time(entry.get("created_at")) for entry in pack.rest.history(incident.id)
-             if entry.get("type") != "annotate_log_entry"]
-    return since is None or all(time > since for time in after if time and time > resolved)
-
-
-def _is_on_its_way(pack: Pack, link: Link, incident: PagerDutyIncident) -> bool:
-    """Whether a resolve that was just sent as an event may still be under way."""
-    sent = parse_time(link.sent_at)
-    if link.rest_only or sent is None or pack.clock.now() - sent > VISIBLE:
-        return False
-    seen = _last(pack, incident.id, "resolve_log_entry")
-    return seen is None or seen < sent - CLOCK_ALLOWANCE
 
 
 def situation(pack: Pack, pair: Pair, force: bool = False) -> Situation:
@@ -408,13 +350,15 @@ def _handed(settings: Settings, pair: Pair) -> Optional[str]:
     here, there = place(settings, pair)
     if pair.record is None or link.shared or there is None or (here == there and not link.moving):
         return None
-    if link.group is None:  # the link was lost
-        left = there == link.service_id
-        moved = not left or pair.told == PAGERDUTY
+    mapped = entry_of_service(settings, there) is not None
+    if link.group is None:  # the link was lost; our own trigger tells where PagerDuty had it first
+        stayed = link.dedup_key is not None and there == link.service_id
+        left = stayed and mapped or pair.told == STACKFLOW
+        moved = not stayed or pair.told == PAGERDUTY
     else:
         left = bool(link.moving) or not same_name(link.group, pair.record.assignment_group)
         moved = there not in (link.service_id, link.moving)
-    if not settings.bidirectional_sync or entry_of_service(settings, there) is None:
+    if not settings.bidirectional_sync or not mapped:
         moved = False
     if here is None or not left:
         return PAGERDUTY if moved else None

@@ -8,7 +8,7 @@ import json
 from datetime import timedelta
 from typing import Any, Dict, Iterator, List, Optional, Set
 
-from history_diary import DONE, PACK, PERSON, TAKEN_BACK, Diary, Entry, Thread
+from history_diary import DONE, FINAL, PACK, PERSON, TAKEN_BACK, Diary, Entry, Thread
 
 from pagerduty_stackflow.errors import PackError
 
@@ -116,6 +116,11 @@ class Checks:
         given = [entry for entry in thread.entries if entry.by == PERSON and (
             entry.what == "move" and entry.value in services.values() or
             entry.what == "assignment_group" and entry.value in services)]
+        followed = [entry.position for entry in thread.entries
+                    if entry.what == "assignment_group" and entry.by == PACK]
+        if given and given[-1].what == "move" and given[-1].subject != incident.id and (
+                not followed or followed[-1] < given[-1].position):
+            return  # it was resolved before anybody looked, and only open pairs are moved
         if given and not self._both_handed(thread, given):
             wanted = services.get(given[-1].value, given[-1].value)
             if wanted != incident.service_id:
@@ -154,7 +159,10 @@ class Checks:
         for thread in self._threads():
             last, state = last_word(thread), self._record(thread)["state"]
             closed = last is not None and last.closes
-            if closed == (state in DONE):
+            others = [self._record(other)["state"] for other in
+                      self._diary.standing_on(thread.incident or "") if other is not thread]
+            if closed == (state in DONE) or (state in FINAL and not closed and
+                                             any(one not in DONE for one in others)):
                 continue
             if not (self._reopened_unseen(thread, last) or
                     self._cancelled_when(thread, last, state) or
@@ -248,16 +256,29 @@ class Checks:
         members = {thread.number: {entry.position for entry in thread.entries}
                    for thread in threads}
         for entry in self._diary.entries:
-            if entry.by != PACK or _causes(entry) is None:
+            if entry.by != PACK or entry.unheard or _causes(entry) is None:
                 continue
             causes = [(thread.number, cause.position) for thread in threads
-                      if entry.position in members[thread.number] for cause in thread.entries
+                      if entry.position in members[thread.number] for cause in thread.entries + thread.found
                       if cause.position < entry.position and _causes(entry, cause, thread) and
                       cause.position not in spent[thread.number]]
+            if not causes and entry.what == "acknowledge" and self._forgotten(entry):
+                continue
             if causes:
                 spent[causes[0][0]].add(causes[0][1])
             else:
                 yield "%s follows from nothing" % entry
+
+    def _forgotten(self, entry: Entry) -> bool:
+        """Another limit: an acknowledgement by a run that could not remember it, which PagerDuty took
+        back, is known from PagerDuty's log only while its record stays as it was.
+        """
+        given = [one for one in self._diary.incidents[entry.subject] if one.by == PACK and
+                 one.what == "acknowledge" and one.position < entry.position and
+                 any(began <= one.at <= end for began, end in self._diary.failed)]
+        return bool(given) and any(
+            one.position > given[-1].position and one.by == PERSON and
+            one.subject in self._diary.threads for one in self._diary.entries)
 
     def nobody_silenced(self) -> Iterator[str]:
         """No incident is assigned to the bot, and nothing came of what was open before the start.

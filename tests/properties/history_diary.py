@@ -7,7 +7,7 @@ who did what last on which side decides how a pair has to end.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from world import SF_HOST
@@ -17,6 +17,8 @@ DONE = ("resolved", "closed", "cancelled")
 FINAL = ("closed", "cancelled")
 HOST = SF_HOST.partition("://")[2]
 SILENT = ("notify", "annotate", "urgency_change", "repeat_escalation_path")
+SENT = timedelta(seconds=1)
+"""Longer than an event needs."""
 TAKEN_BACK = ("unacknowledge", "assign", "escalate", "delegate", "reopen", "move", "merge")
 """What ends an acknowledgement in PagerDuty."""
 
@@ -34,8 +36,10 @@ class Entry:
     what: str
     by: str
     value: Any = None
+    heard_at: Optional[datetime] = None
+    """Of a merge: when the pack looked at it first."""
     unheard: bool = False
-    """Of a merge: the pack has not looked at it yet. Of its own resolve: made in such ignorance."""
+    """Of a resolve by the pack: it was sent when a merge had not been heard of."""
     carries: Tuple[str, ...] = ()
     """Of a merge: the records that came with it."""
 
@@ -74,7 +78,8 @@ class Look:
 
 @dataclass
 class Thread:
-    """A record and the incidents that it stood on; ``entries`` are the changes of both.
+    """A record and the incidents that it stood on; ``entries`` are the changes of both, ``found``
+    the acknowledgements of what it was merged into.
 
     ``incident`` is the PagerDuty id of today, after merges; ``own`` are those that the pack
     triggered for it, or the one that it was created for.
@@ -86,6 +91,7 @@ class Thread:
     incident: Optional[str] = None
     own: List[str] = field(default_factory=list)
     entries: List[Entry] = field(default_factory=list)
+    found: List[Entry] = field(default_factory=list)
     replaced: bool = False
     duplicate: bool = False
     merged: bool = False
@@ -106,6 +112,7 @@ class Diary:
         self.incidents: Dict[str, List[Entry]] = {}
         self.old: List[str] = []
         self.looks: List[Look] = []
+        self.failed: List[Tuple[datetime, datetime]] = []
         self._logged = 0
         self._alerts: Dict[str, str] = {}
         self._states: Dict[str, int] = {}
@@ -135,8 +142,12 @@ class Diary:
                        if thread.incident == subject or subject in thread.own]
         self.looks += [Look(len(self.entries), number, told, full) for number in numbers]
         for entry in self.entries:
-            if entry.unheard and (subject is None or set(numbers) & set(entry.carries)):
-                entry.unheard = entry.what != "merge"
+            if entry.heard_at is None and (subject is None or set(numbers) & set(entry.carries)):
+                entry.heard_at = self._world.clock.now()
+
+    def forgot(self, began: datetime) -> None:
+        """A run that began then could not remember what it wrote."""
+        self.failed.append((began, self._world.clock.now() + SENT))
 
     def before_start(self) -> None:
         """Everything until now was there before the pack."""
@@ -185,12 +196,11 @@ class Diary:
     def _merge(self, at: datetime, source: str, target: str, by: str) -> None:
         self._add(at, source, "merge", by, target)
         self.entries[-1].carries = tuple(one.number for one in self.standing_on(source))
-        self.entries[-1].unheard = bool(self.entries[-1].carries)
         for thread in self.threads.values():
             if thread.incident == source:
                 thread.incident, thread.merged = target, True
-                thread.entries += [entry for entry in self.incidents[target]
-                                   if entry.what == "acknowledge"]
+                thread.found += [entry for entry in self.incidents[target]
+                                 if entry.what == "acknowledge"]
         for thread in self.standing_on(target):
             thread.merged = True
 
@@ -239,8 +249,9 @@ class Diary:
     def _add(self, at: datetime, subject: str, what: str, by: str, value: Any = None) -> None:
         entry = Entry(len(self.entries), at, subject, what, by, value)
         if by == PACK and what == "resolve":
-            entry.unheard = any(one.what == "merge" and one.unheard and
-                                self.target(one.subject) == subject for one in self.entries)
+            entry.unheard = any(one.carries and self.target(one.subject) == subject and
+                                (one.heard_at is None or at - one.heard_at < SENT)
+                                for one in self.entries)
         self.entries.append(entry)
         if subject in self.threads:
             self.threads[subject].entries.append(entry)

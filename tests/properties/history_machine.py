@@ -219,7 +219,10 @@ class Histories(RuleBasedStateMachine):
            then: Optional[Callable[[], None]] = None) -> Any:
         """Make the call and tell of it."""
         self.diary.look()
+        began = self.world.clock.now()
         result = self.world.carry_out(call, at, then)
+        if not isinstance(result, Outcome):
+            self.diary.forgot(began)
         self.diary.look()
         if isinstance(result, Crash):
             self.marks["crash"] += 1

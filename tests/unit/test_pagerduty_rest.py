@@ -86,7 +86,7 @@ def test_somebody_else_was_faster(site, code):
 def test_an_incident_is_found_by_its_dedup_key_also_when_resolved(site):
     assert [one.id for one in site.rest.incidents_of_key(KEY)] == [site.incident.id]
     assert site.rest.incidents_of_key("stackflow:nobody:INC1") == []
-    assert site.rest.alerts(site.incident.id) == {KEY: site.incident.service_id}
+    assert site.rest.alerts(site.incident.id) == {KEY: (site.incident.service_id, "triggered")}
     site.events.resolve(site.world.api_key, KEY)
     site.world.run(60 * 86400)
     later = RestClient(site.world.settings, site.world.transport(), site._key)

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import (Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence,
-                    Tuple, Type, TypeVar)
+from typing import (Any, Callable, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional,
+                    Sequence, Tuple, Type, TypeVar)
 
 from ..answers import PAGERDUTY
 from ..deliveries import as_object, text
@@ -32,6 +32,15 @@ RENEW = "generate a new key in PagerDuty and update it in Secrets Manager"
 
 Params = Sequence[Tuple[str, str]]
 Inner = TypeVar("Inner", Dict[str, Any], List[Any])
+
+
+class Alert(NamedTuple):
+    """``service_id``: the service whose integration opened it, where PagerDuty tells; it stays when
+    the incident moves (List Alerts, `integration`).
+    """
+
+    service_id: Optional[str]
+    status: Optional[str]
 
 
 class RestClient:
@@ -100,13 +109,11 @@ class RestClient:
             end = min(start + WINDOW, now)
             window = (("since", format_time(start)), ("until", format_time(end)))
 
-    def alerts(self, incident_id: str) -> Dict[str, Optional[str]]:
-        """The dedup keys of an incident's alerts, each with the service whose integration opened it,
-        where PagerDuty tells: it stays when the incident moves (List Alerts, `integration`).
-        """
+    def alerts(self, incident_id: str) -> Dict[str, Alert]:
+        """The alerts of an incident by their dedup keys (List Alerts)."""
         rows = self.pages("/incidents/%s/alerts" % incident_id, "alerts", ())
-        return {row["alert_key"]: _service_of(row.get("integration")) for row in rows
-                if isinstance(row.get("alert_key"), str)}
+        return {row["alert_key"]: Alert(_service_of(row.get("integration")), row.get("status"))
+                for row in rows if isinstance(row.get("alert_key"), str)}
 
     def history(self, incident_id: str) -> List[Mapping[str, Any]]:
         """The overview log entries of an incident, as they come."""

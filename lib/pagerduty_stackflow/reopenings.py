@@ -1,0 +1,102 @@
+"""Telling a reopening by a person from a resolve that is on its way, or was lost."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Optional, Tuple
+
+from .incidents import PagerDutyIncident, StackFlowIncident, parse_time
+from .links import VISIBLE, Link
+from .merge import DONE_STATES, OPEN, PAGERDUTY, RESOLVED, STACKFLOW
+from .pack import Pack
+
+CLOCK_ALLOWANCE = timedelta(minutes=2)
+"""How far the clocks of the two systems may be apart before a resolve looks older than it is."""
+
+Seen = Tuple[Link, Optional[PagerDutyIncident], Optional[str]]
+
+
+def look_for_reopening(pack: Pack, link: Link, record: StackFlowIncident,
+                       incident: PagerDutyIncident, stored: Optional[Link],
+                       hint: Optional[StackFlowIncident]) -> Seen:
+    """The link and the incident as they count, and the side that a person opened again later than
+    the other side's resolve, when one did.
+
+    ``stored`` is the link as the datastore has it, ``hint`` the record as an event carried it. Each
+    side's own time is compared with the time of the other side's resolve; equal times leave it
+    resolved.
+    """
+    if incident.status != "resolved" and link.pagerduty == RESOLVED:
+        if _is_on_its_way(pack, stored or link, incident):
+            return link, None, None  # it counts as agreed
+        incident = pack.rest.incident(incident.id)  # it may have come since the first look
+        # Its alert may be closed for good, so an event with the same dedup key may reach nothing.
+        link = replace(link, rest_only=True)
+    live = incident.status != "resolved"
+    reopened = None
+    if record.state in DONE_STATES and live:
+        known = parse_time(link.stackflow_at) if link.stackflow == RESOLVED else None
+        here = parse_time(record.fields.get("resolved_at")) or known or record.updated_at
+        if link.stackflow == RESOLVED and link.pagerduty == RESOLVED:
+            if _was_lost(pack, link, incident, stored, here):
+                link = replace(link, pagerduty=OPEN)
+        elif here and _opened_again(pack, incident, here):
+            reopened = PAGERDUTY
+    elif record.state not in DONE_STATES and not live:
+        opened = record.reopened_at or (hint.reopened_at if hint else None)
+        if opened is None and (link.stackflow == RESOLVED or hint and hint.state in DONE_STATES):
+            opened = record.updated_at
+        changed = incident.status_changed_at
+        if opened and changed and opened > changed:
+            reopened = STACKFLOW
+    return link, incident, reopened
+
+
+def _was_lost(pack: Pack, link: Link, incident: PagerDutyIncident, stored: Optional[Link],
+              here: Optional[datetime]) -> bool:
+    """Whether a resolve that was agreed never came to an open incident, and nobody opened it again.
+
+    Only an event can be lost; what it reached is a resolved alert, wherever a merge put that.
+    """
+    if stored is not None and (stored.rest_only or
+                               stored.pagerduty_id not in (None, incident.id)):
+        return False
+    alert = pack.rest.alerts(incident.id).get(link.dedup_key or "")
+    if alert is not None and alert.status == "resolved":
+        return False
+    return not _opened_again(pack, incident, here and here - CLOCK_ALLOWANCE)
+
+
+def _opened_again(pack: Pack, incident: PagerDutyIncident, since: Optional[datetime]) -> bool:
+    """Whether a person opened an open incident again later than ``since``.
+
+    The log has no entry for it: it lies between the last resolve and what only an open one can get.
+    """
+    changed = incident.status_changed_at
+    if changed is None or since is not None and changed <= since:
+        return False
+    if incident.reopened_at is not None:
+        return since is None or incident.reopened_at > since
+    resolved = last_entry(pack, incident.id, "resolve_log_entry")
+    if resolved is None:
+        return False
+    after = [parse_time(entry.get("created_at")) for entry in pack.rest.history(incident.id)
+             if entry.get("type") != "annotate_log_entry"]
+    return all(since is None or time > since for time in after if time and time > resolved)
+
+
+def _is_on_its_way(pack: Pack, link: Link, incident: PagerDutyIncident) -> bool:
+    """Whether a resolve that was just sent as an event may still be under way."""
+    sent = parse_time(link.sent_at)
+    if link.rest_only or sent is None or pack.clock.now() - sent > VISIBLE:
+        return False
+    seen = last_entry(pack, incident.id, "resolve_log_entry")
+    return seen is None or seen < sent - CLOCK_ALLOWANCE
+
+
+def last_entry(pack: Pack, incident_id: str, entry_type: str) -> Optional[datetime]:
+    """When an entry of this type was last written to an incident's log; None where it never was."""
+    times = [parse_time(entry.get("created_at")) for entry in pack.rest.history(incident_id)
+             if entry.get("type") == entry_type]
+    return max((time for time in times if time), default=None)
