@@ -72,8 +72,8 @@ class Decision:
     """What to write, and what counts as agreed once it is written.
 
     ``pagerduty`` holds at most TRIGGER and ACKNOWLEDGE, or one write; ``stackflow`` at most CREATE,
-    REPLACE or REGROUP and SET_IN_PROGRESS, or one write; beside MOVE it may be SET_IN_PROGRESS, else
-    only one side is written to. ``follow_merge``: write nothing and link
+    REPLACE or REGROUP and SET_IN_PROGRESS, or one write; beside MOVE it may be SET_IN_PROGRESS,
+    else only one side is written to. ``follow_merge``: write nothing and link
     the pair to the merge's target.
     """
 
@@ -184,7 +184,7 @@ def _resolved_in_stackflow(now: Situation, there: str) -> Decision:
     if now.stackflow not in FINAL_STATES:
         after = stackflow_state("in_progress", now.assignee, now.auto_acknowledge)
         if now.handed == STACKFLOW:  # while it was resolved
-            return Decision("reopened in PagerDuty, and handed to another group in StackFlow", after,
+            return Decision("reopened in PagerDuty, handed to another group in StackFlow", after,
                             OPEN, pagerduty=(MOVE,), stackflow=(SET_IN_PROGRESS,))
         regroup = (REGROUP,) if now.handed == PAGERDUTY else ()
         return Decision("reopened in PagerDuty", after, there,

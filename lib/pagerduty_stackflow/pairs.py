@@ -181,7 +181,8 @@ def newest_of_record(pack: Pack, number: str, born_in_pagerduty: bool
         for incident in pack.rest.incidents_of_key(key):
             alerts = pack.rest.alerts(incident.id)
             if key in alerts:
-                link = Link(number, dedup_key=key, service_id=alerts[key].service_id or incident.service_id)
+                service = alerts[key].service_id or incident.service_id
+                link = Link(number, dedup_key=key, service_id=service)
                 found.append((link, incident))
         if found:
             newest = max(found, key=lambda one: (one[1].status != "resolved", one[1].id))
