@@ -90,7 +90,8 @@ class Checks:
                 yield "%s is acknowledged by a person, %s is new" % (incident.id, thread.number)
             return
         by_event = not any(entry.what in ("reopen", "move") for entry in there) and (
-            not self._world.rotated) and thread.own and thread.own[-1] == incident.id and not thread.born_in_pagerduty
+            not self._world.rotated) and thread.own and thread.own[-1] == incident.id and (
+                not thread.born_in_pagerduty)
         reaches = by_event or record["assigned_to"] == "robin@example.com"
         first = given[0].position if given else 0
         undone = any(entry.position > first and (
@@ -259,7 +260,8 @@ class Checks:
             if entry.by != PACK or entry.unheard or _causes(entry) is None:
                 continue
             causes = [(thread.number, cause.position) for thread in threads
-                      if entry.position in members[thread.number] for cause in thread.entries + thread.found
+                      if entry.position in members[thread.number]
+                      for cause in thread.entries + thread.found
                       if cause.position < entry.position and _causes(entry, cause, thread) and
                       cause.position not in spent[thread.number]]
             if not causes and entry.what == "acknowledge" and self._forgotten(entry):

@@ -26,8 +26,8 @@ TAKEN_BACK = ("unacknowledge", "assign", "escalate", "delegate", "reopen", "move
 @dataclass
 class Entry:
     """One change. ``subject`` is a number or a PagerDuty id; ``what`` for a record: create, state,
-    assigned_to, priority, assignment_group; for an incident: trigger, acknowledge, unacknowledge, resolve, reopen,
-    merge, move, assign, escalate, delegate, snooze.
+    assigned_to, priority, assignment_group; for an incident: trigger, acknowledge, unacknowledge,
+    resolve, reopen, merge, move, assign, escalate, delegate, snooze.
     """
 
     position: int
