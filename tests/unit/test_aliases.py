@@ -198,6 +198,12 @@ def test_an_answer_is_the_packs_own_words_and_no_dump(name):
     assert "execution.result }}" not in result and "{{ said }}" not in result
 
 
+def test_a_person_who_triggers_forces_and_a_dry_run_is_one():
+    assert ALIASES["trigger"]["immutable_parameters"] == {"force": True}
+    assert ALIASES["reconcile_dry_run"]["immutable_parameters"] == {"dry_run": True}
+    assert "immutable_parameters" not in ALIASES["reconcile"]
+
+
 def test_who_asks_in_chat_is_named_and_nobody_else_can_be():
     for name, parameter in (("ack", "by"), ("resolve", "by"), ("note", "author")):
         alias = ALIASES[name]
