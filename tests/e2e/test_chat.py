@@ -60,6 +60,25 @@ def test_an_incident_climbs_its_policy_or_another_one_in_chat(scene: Scene) -> N
     scene.pagerduty.resolve(incident.id, scene.site.casey)
 
 
+def test_drift_is_shown_and_repaired_in_chat(scene: Scene) -> None:
+    number, incident = scene.pair()
+    assert say(scene, "pd status " + number).splitlines() == [
+        "StackFlow: %s new, P1, %s, nobody is assigned %s" % (
+            number, PLATFORM, links(scene, number).strip()),
+        "PagerDuty: %s triggered on %s %s" % (
+            incident.id, API, links(scene, number, incident.id).splitlines()[1]), "In step."]
+    scene.target.stop_sensor()
+    scene.pagerduty.acknowledge(incident.id, scene.site.casey)
+    for command in ("pd status " + incident.id, "pd reconcile dry run"):
+        answer = say(scene, command)
+        assert "in_progress" in answer and scene.state(number) == "new"
+    answer = say(scene, "pd reconcile")
+    assert "1 were repaired" in answer and "%s: " % number in answer
+    assert scene.state(number) == "in_progress"
+    assert say(scene, "pd status " + number).splitlines()[-1] == "In step."
+    scene.target.start_sensor()
+
+
 def test_what_is_open_who_is_on_call_and_where_a_group_leads_can_be_asked(scene: Scene) -> None:
     number, incident = scene.pair()
     answer = say(scene, "pd list")

@@ -40,6 +40,7 @@ PHRASES = {
         "pd escalate %s to PABCDEF" % INCIDENT: about(INCIDENT, escalation_policy_id="PABCDEF"),
         "pd escalate INC0001234 escalation_level=2": about(
             NUMBER, escalation_policy_id=None, escalation_level="2")},
+    "status": {"pd status INC0001234": about(NUMBER), "pd status " + INCIDENT: about(INCIDENT)},
     "note": {
         "pd note INC0001234 on it": about(NUMBER, text="on it"),
         "pd note INC0001234 pd list": about(NUMBER, text="pd list"),
@@ -64,6 +65,8 @@ PHRASES = {
         "pd route Platform Engineering category api priority P1": route(
             "Platform Engineering", "api", "P1"),
         "pd route \"All category owners\" category 'api'": route("All category owners", "api")},
+    "reconcile": {"pd reconcile": {}},
+    "reconcile_dry_run": {"pd reconcile dry run": {}},
     "check": {"pd check": {}},
     "test": {"pd test Production API": {"service": "Production API"},
              "pd test P1234AB": {"service": "P1234AB"}}}
@@ -100,6 +103,10 @@ class EscalateTestCase(Phrases, BaseActionAliasTestCase):
     action_alias_name = "escalate"
 
 
+class StatusTestCase(Phrases, BaseActionAliasTestCase):
+    action_alias_name = "status"
+
+
 class NoteTestCase(Phrases, BaseActionAliasTestCase):
     action_alias_name = "note"
 
@@ -114,6 +121,14 @@ class OncallTestCase(Phrases, BaseActionAliasTestCase):
 
 class RouteTestCase(Phrases, BaseActionAliasTestCase):
     action_alias_name = "route"
+
+
+class ReconcileTestCase(Phrases, BaseActionAliasTestCase):
+    action_alias_name = "reconcile"
+
+
+class ReconcileDryRunTestCase(Phrases, BaseActionAliasTestCase):
+    action_alias_name = "reconcile_dry_run"
 
 
 class CheckTestCase(Phrases, BaseActionAliasTestCase):
@@ -165,11 +180,28 @@ def test_a_run_without_a_result_is_told_with_its_id(name, run):
     assert run.status in words and "5f00" in words
 
 
+def test_a_reconcile_that_ended_early_tells_its_error_and_one_with_failures_each_of_them():
+    found = {"reason": "0 of 1 pairs were in step, 0 were repaired", "warnings": ["slow"],
+             "done": [], "failures": [],
+             "error": {"message": "StackFlow is away", "hint": "run it again later"}}
+    assert said("reconcile", Run("failed", found)).splitlines() == [
+        found["reason"], "Warning: slow", "StackFlow is away", "What to do: run it again later"]
+    failure = {"incident_id": NUMBER, "message": "no entry", "hint": "add one"}
+    assert said("reconcile", Run("failed", dict(found, failures=[failure]))).splitlines() == [
+        found["reason"], NUMBER + ": no entry", "What to do: add one", "Warning: slow"]
+
+
 @pytest.mark.parametrize("name", sorted(ALIASES))
 def test_an_answer_is_the_packs_own_words_and_no_dump(name):
     result = ALIASES[name]["result"]["format"]
     assert "What to do: {{ said.error.hint }}" in result
     assert "execution.result }}" not in result and "{{ said }}" not in result
+
+
+def test_a_person_who_triggers_forces_and_a_dry_run_is_one():
+    assert ALIASES["trigger"]["immutable_parameters"] == {"force": True}
+    assert ALIASES["reconcile_dry_run"]["immutable_parameters"] == {"dry_run": True}
+    assert "immutable_parameters" not in ALIASES["reconcile"]
 
 
 def test_who_asks_in_chat_is_named_and_nobody_else_can_be():
