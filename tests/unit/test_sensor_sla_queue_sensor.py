@@ -250,8 +250,9 @@ def test_id_and_time_come_from_the_innermost_that_has_them():
     ("", "not JSON"), ("null", "not a JSON object"), ("\ud800", "not JSON"),
     (envelope("SLA breached for INC0001234"), "not JSON"), (envelope([]), "not JSON"),
     (envelope("{}", "another-topic"), "which event"), (json.dumps(NAMELESS), "which event"),
-    (envelope("{}"), "names no incident"), (envelope("{}", Type="SubscriptionConfirmation"),
-                                            "SNS asks something of a person")])
+    (envelope("{}"), "names no incident"),
+    (envelope(json.dumps({"incident": {"state": "new"}})), "names no incident"),
+    (envelope("{}", Type="SubscriptionConfirmation"), "SNS asks something of a person")])
 def test_what_cannot_be_read_is_told_apart(body, words):
     with pytest.raises(BadDelivery) as caught:
         read(body)
