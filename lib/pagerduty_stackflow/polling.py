@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from logging import Logger
-from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple, Type
+from typing import Any, Callable, Dict, Iterable, List, Optional, Protocol, Tuple
 
 from .clock import Clock
 from .deliveries import as_object
@@ -177,16 +177,24 @@ class Poller(ABC):
         self.cursor.again[record_id] = format_time(first)
 
 
+class Poll(Protocol):
+    """What :class:`Polling` repeats."""
+
+    def poll(self) -> None:
+        """Look once; raises what ends this look."""
+
+
 class Polling:
     """The whole of a polling sensor: :meth:`poll` never raises, as StackStorm starts an ended sensor
     twice again, and then never.
     """
 
-    def __init__(self, service: SensorService, config: Any, poller: Type[Poller], logger: Logger,
+    def __init__(self, service: SensorService, config: Any,
+                 poller: Callable[[Pack, Dispatcher, Logger], Poll], logger: Logger,
                  clock: Optional[Clock] = None) -> None:
         self._clock = clock or Clock()
         self._logger = logger
-        self._poller: Optional[Poller] = None
+        self._poller: Optional[Poll] = None
         self._failures = 0
         self._resume_at = 0.0
         try:

@@ -22,9 +22,10 @@ MORE = {"set_stackflow_state": {"state": "resolved"}, "add_note": {"text": "Disk
         "follow_escalation": {"sla_policy": SLA_POLICY, "run": "1", "begin": True,
                               "trigger_on": "sla_breach"}}
 """What an action is given beside the incident's id."""
+EVERYTHING = "reconcile all"
 ABOUT_INCIDENTS = sorted(name for name, action in ACTIONS.items()
                          if action["runner_type"] == "python-script" and
-                         "incident_id" in action["parameters"])
+                         "incident_id" in action["parameters"]) + [EVERYTHING]
 paths = st.lists(st.integers(0, 20), min_size=1, max_size=6)
 others = anything | st.sampled_from(["", "new", "resolved", "triggered", "INC0001001", [], {}, 7])
 
@@ -94,8 +95,9 @@ def run(world, action, incident_id):
     world.configure(escalation_mapping=[{
         "stackflow_sla_policy": SLA_POLICY, "pagerduty_escalation_policy_id": world.policy,
         "trigger_on": "sla_breach"}])
+    given_id = {} if action == EVERYTHING else {"incident_id": incident_id}
     try:
-        use_case(action)(world.pack(), incident_id=incident_id, **MORE.get(action, {}))
+        use_case(action.partition(" ")[0])(world.pack(), **given_id, **MORE.get(action, {}))
     except PackError as error:
         assert error.message and error.hint
 

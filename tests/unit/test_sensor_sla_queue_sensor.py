@@ -16,9 +16,10 @@ from config_samples import changed
 from dev.local_stackstorm.schemas import validate
 from pagerduty_stackflow import aws as aws_module
 from pagerduty_stackflow.deliveries import BadDelivery
+from pagerduty_stackflow.polling import FIRST_PAUSE, LONGEST_PAUSE
 from pagerduty_stackflow.settings import load
 from pagerduty_stackflow.stackflow import sla_queue, webhooks
-from sla_queue_sensor import PAUSES, SLAQueueSensor
+from sla_queue_sensor import SLAQueueSensor
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SENSORS = os.path.join(ROOT, "sensors")
@@ -57,7 +58,7 @@ class SLAQueueSensorTestCase(BaseSensorTestCase):
             ("sla.queue_url", self.alerts.url), ("aws.endpoint_url", self.alerts.endpoint),
             ("escalation_mapping", [POLICY]), *changes))
         self.sensor.setup()
-        self.sensor._clock = Clock()
+        self.clock = self.sensor._polling._clock = Clock()
 
     def poll(self):
         """What a poll dispatched."""
@@ -124,7 +125,7 @@ class SLAQueueSensorTestCase(BaseSensorTestCase):
         self.assertEqual(self.alerts.left(), len(names))
         for name in names:
             self.assertIn(name, str(self.messages))
-        self.assertEqual(self.sensor._failures, 0)
+        self.assertNotIn("the poll failed", str(self.messages))
 
     def test_a_message_is_deleted_only_after_its_dispatch(self):
         self.start()
@@ -144,7 +145,7 @@ class SLAQueueSensorTestCase(BaseSensorTestCase):
             self.assertEqual(self.alerts.left(), 1)
             self.assertIn("was not dispatched, and comes again", str(self.messages))
             self.assertEqual(self.poll(), [], "it waits a while")
-            self.sensor._clock.sleep(PAUSES[0])
+            self.clock.sleep(FIRST_PAUSE)
             self.assertEqual((len(self.poll()), self.alerts.left()), (1, 0))
 
     def test_a_crash_before_the_deletion_repeats_the_same_event(self):
@@ -161,20 +162,21 @@ class SLAQueueSensorTestCase(BaseSensorTestCase):
 
     def test_pauses_grow_while_the_queue_is_out_of_reach_and_end_with_it(self):
         self.start(("sla.queue_url", self.alerts.url + "-missing"))
-        for pause in PAUSES + PAUSES[-1:]:
+        for pause in [FIRST_PAUSE * 2 ** number for number in range(5)] + [LONGEST_PAUSE] * 2:
             self.assertEqual(self.poll(), [])
             self.assertIn("queue not found", self.messages[-1])
-            self.assertIn("again in %d s" % pause, self.messages[-1])
+            self.assertIn("the next is in %d s" % pause, self.messages[-1])
             told = len(self.messages)
-            self.sensor._clock.sleep(pause - 1)
+            self.clock.sleep(pause - 1)
             self.poll()
             self.assertEqual(len(self.messages), told, "it polled too early")
-            self.sensor._clock.sleep(1)
-        self.sensor._queue._url = self.alerts.url
+            self.clock.sleep(1)
+        queue = self.sensor._polling._poller._queue
+        queue._url = self.alerts.url
         self.poll()
-        self.sensor._queue._url += "-missing"
+        queue._url += "-missing"
         self.poll()
-        self.assertIn("again in %d s" % PAUSES[0], self.messages[-1])
+        self.assertIn("the next is in %d s" % FIRST_PAUSE, self.messages[-1])
 
     def test_no_trouble_with_aws_ends_the_sensor(self):
         for changes, variables, words in (
@@ -248,8 +250,9 @@ def test_id_and_time_come_from_the_innermost_that_has_them():
     ("", "not JSON"), ("null", "not a JSON object"), ("\ud800", "not JSON"),
     (envelope("SLA breached for INC0001234"), "not JSON"), (envelope([]), "not JSON"),
     (envelope("{}", "another-topic"), "which event"), (json.dumps(NAMELESS), "which event"),
-    (envelope("{}"), "names no incident"), (envelope("{}", Type="SubscriptionConfirmation"),
-                                            "SNS asks something of a person")])
+    (envelope("{}"), "names no incident"),
+    (envelope(json.dumps({"incident": {"state": "new"}})), "names no incident"),
+    (envelope("{}", Type="SubscriptionConfirmation"), "SNS asks something of a person")])
 def test_what_cannot_be_read_is_told_apart(body, words):
     with pytest.raises(BadDelivery) as caught:
         read(body)

@@ -96,9 +96,9 @@ def read(message: Message, settings: StackFlowSettings) -> Tuple[str, Dict[str, 
     if not any(time_text(document.get(key)) for key in TIME_KEYS):
         alert["timestamp"] = at
     trigger, payload = event_of(alert, settings, event_id, "queue")
-    if payload["incident"] is None:
+    if not _number(payload):
         trigger, payload = event_of(_unfolded(alert), settings, event_id, "queue")
-    if trigger == SLA_EVENT and payload["incident"] is None:
+    if trigger == SLA_EVENT and not _number(payload):
         raise BadDelivery("it names no incident")
     return trigger, payload
 
@@ -120,6 +120,10 @@ def _unwrapped(envelope: Mapping[str, Any], message_id: str,
     document = load_object((text(envelope.get("Message")) or "").encode())
     return (text(envelope.get("MessageId")) or message_id, topic,
             time_text(envelope.get("Timestamp")) or sent_at, document)
+
+
+def _number(payload: Mapping[str, Any]) -> Optional[str]:
+    return text(as_object(payload["incident"]).get("number"))
 
 
 def _alert_type(document: Mapping[str, Any]) -> str:
