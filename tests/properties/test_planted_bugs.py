@@ -12,9 +12,8 @@ import pytest
 import test_histories
 from history_machine import Histories, Wrong
 
-from pagerduty_stackflow import incidents, merge, pairs, reconcile, repair, sync, writing
+from pagerduty_stackflow import merge, reconcile, repair, sync
 from pagerduty_stackflow.links import Links
-from pagerduty_stackflow.stackflow.client import StackFlowClient
 
 PATIENCE = 400
 """Histories until a bug counts as overlooked."""
@@ -22,11 +21,6 @@ PATIENCE = 400
 
 def always(value: Any) -> Callable[..., Any]:
     return lambda *_, **__: value
-
-
-def resolved_by_both(decide: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Whatever a side says, the other one's resolve is taken for its own."""
-    return lambda now: decide(replace(now, reopened=None))
 
 
 def acknowledged_again(decide: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -38,48 +32,27 @@ def handed_to_nobody(decide: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda now: decide(replace(now, handed=None))
 
 
-def create_twice(create: Callable[..., Any]) -> Callable[..., Any]:
-    """A POST whose answer was lost is sent again."""
-    def created(self: Any, fields: Any) -> Any:
-        try:
-            return create(self, fields)
-        except pairs_error():
-            return create(self, fields)
-    return created
+def final_is_resolved(decide: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda now: decide(replace(now, stackflow="resolved" if now.stackflow in (
+        "closed", "cancelled") else now.stackflow))
 
 
-def pairs_error() -> Any:
-    from pagerduty_stackflow.transport import OutcomeUnknownError
-    return OutcomeUnknownError
-
-
-def no_suffix(_: Any) -> Callable[..., Any]:
-    """The same dedup key after a reopening."""
-    return lambda pack, pair: (pair.link.dedup_key or incidents.dedup_key(
-        pack.settings.stackflow.host, pair.link.number), None)
+def agreed_on_nothing(decide: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda now: decide(replace(now, agreed_pagerduty=merge.ABSENT))
 
 
 BUGS: Dict[str, Any] = {
-    "a person's reopening is taken for an unfinished resolve": (merge, "decide", resolved_by_both),
+    "a final record is set back to work": (merge, "decide", final_is_resolved),
+    "what was agreed with PagerDuty is forgotten": (merge, "decide", agreed_on_nothing),
+    "for whom was acknowledged is forgotten": (sync, "_assignee", lambda _: always(None)),
     "an assignment acknowledges again and again": (merge, "decide", acknowledged_again),
     "a changed group or service is nobody's change": (merge, "decide", handed_to_nobody),
-    "a merge in PagerDuty is taken for a fix": (incidents, "merge_target", lambda _: always(None)),
-    "a reopening in PagerDuty is not looked for": (
-        pairs, "_opened_again", lambda _: always(False)),
-    "the status is not read before a REST write": (
-        writing, "_check_unchanged", lambda _: always(None)),
-    "the mark is not searched before a record is created": (
-        writing, "owner_of_mark", lambda _: always(None)),
-    "a POST without an answer is repeated": (StackFlowClient, "create", create_twice),
-    "the dedup key stays the same after a reopening": (writing, "_next_key", no_suffix),
     "what is older than the pack is paged by an event": (
         sync, "before_start", lambda _: always(False)),
     "what is older than the pack is opened by the reconcile": (
         reconcile.Walk, "_may_open", lambda _: always(True)),
     "an incident without a link is not looked for": (
         repair.Repair, "incident", lambda _: always(None)),
-    "an event is taken at its word however late it comes": (
-        sync, "FRESH", lambda fresh: 1000 * fresh),
     "the link is not written": (Links, "write", lambda _: always(None)),
     "a place that was agreed on is not remembered": (
         sync, "place", lambda _: always((None, None))),
