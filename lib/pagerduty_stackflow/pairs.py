@@ -71,21 +71,7 @@ def read_pair(pack: Pack, number: str, about: Optional[str] = None,
     if pair.record is not None and pair.incident is not None:
         pair.link, pair.incident, pair.reopened = look_for_reopening(
             pack, pair.link, pair.record, pair.incident, pair.stored, hint)
-        pair.link = _acknowledged_before(pack, pair)
     return pair
-
-
-def _acknowledged_before(pack: Pack, pair: Pair) -> Link:
-    """The link, with the assignee of a record for whom PagerDuty was acknowledged already, by a run
-    that could not remember it; what PagerDuty took back since is never given again.
-    """
-    link, record, incident = pair.link, pair.record, pair.incident
-    if (record is None or incident is None or incident.status != "triggered" or
-            record.assigned_to in (None, link.assignee)):
-        return link
-    given = last_entry(pack, incident.id, "acknowledge_log_entry")
-    later = given and record.updated_at and given >= record.updated_at
-    return replace(link, assignee=record.assigned_to) if later else link
 
 
 def _read_both(pack: Pack, link: Link, about: Optional[str], known: Pair) -> Pair:

@@ -28,9 +28,11 @@ def look_for_reopening(pack: Pack, link: Link, record: StackFlowIncident,
     resolved.
     """
     if incident.status != "resolved" and link.pagerduty == RESOLVED:
-        if _is_on_its_way(pack, stored or link, incident):
-            return link, None, None  # it counts as agreed
-        incident = pack.rest.incident(incident.id)  # it may have come since the first look
+        sent = parse_time((stored or link).sent_at)
+        if sent is not None and not link.rest_only and pack.clock.now() - sent <= VISIBLE:
+            if _is_on_its_way(pack, sent, incident):
+                return link, None, None  # it counts as agreed
+            incident = pack.rest.incident(incident.id)  # it may have come since the first look
         # Its alert may be closed for good, so an event with the same dedup key may reach nothing.
         link = replace(link, rest_only=True)
     live = incident.status != "resolved"
@@ -86,11 +88,8 @@ def _opened_again(pack: Pack, incident: PagerDutyIncident, since: Optional[datet
     return all(since is None or time > since for time in after if time and time > resolved)
 
 
-def _is_on_its_way(pack: Pack, link: Link, incident: PagerDutyIncident) -> bool:
+def _is_on_its_way(pack: Pack, sent: datetime, incident: PagerDutyIncident) -> bool:
     """Whether a resolve that was just sent as an event may still be under way."""
-    sent = parse_time(link.sent_at)
-    if link.rest_only or sent is None or pack.clock.now() - sent > VISIBLE:
-        return False
     seen = last_entry(pack, incident.id, "resolve_log_entry")
     return seen is None or seen < sent - CLOCK_ALLOWANCE
 

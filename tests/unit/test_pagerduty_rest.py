@@ -156,7 +156,7 @@ class OpenIncidents:
         offset, limit = int(given["offset"]), int(given["limit"])
         assert offset + limit <= OFFSET_LIMIT
         begin, end = first + offset, min(first + offset + limit, last)
-        body = {"incidents": [{"id": "Q%d" % at, "created_at": format_time(self.times[at])}
+        body = {"incidents": [{"id": "Q%07d" % at, "created_at": format_time(self.times[at])}
                               for at in range(begin, end)], "more": end < last}
         return type("Answer", (), {"body": body})
 
@@ -169,7 +169,7 @@ def test_all_open_incidents_are_listed_beyond_the_offset_limit(site, count, seco
     server = OpenIncidents(now - timedelta(seconds=seconds * at) for at in range(count))
     rest = RestClient(site.world.settings, server, site._key)
     found = [one.id for one in rest.open_incidents(["P1"], now)]
-    assert set(found) == {"Q%d" % at for at in range(count)}
+    assert set(found) == {"Q%07d" % at for at in range(count)}
     assert server.calls <= calls
 
 
@@ -177,7 +177,7 @@ def test_more_incidents_within_a_second_than_a_list_shows_do_not_keep_it_for_eve
     now = site.world.clock.now()
     times = [now - timedelta(hours=1)] * (OFFSET_LIMIT + 50) + [now]
     rest = RestClient(site.world.settings, OpenIncidents(times), site._key)
-    assert "Q%d" % (OFFSET_LIMIT + 50) in {one.id for one in rest.open_incidents(["P1"], now)}
+    assert "Q%07d" % (OFFSET_LIMIT + 50) in {one.id for one in rest.open_incidents(["P1"], now)}
 
 
 def test_only_open_incidents_of_the_given_services_are_listed(site):
