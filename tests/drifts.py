@@ -220,7 +220,7 @@ def resolved_days_ago(world):
     return expect(world, number, incident_id, "resolved", "resolved")
 
 
-@drift("resolve", costs=4)
+@drift("resolve", costs=5)
 def a_resolve_that_pagerduty_dropped(world):
     number, incident_id = world.pair()
     world.stackflow.set_state(number, "resolved")
