@@ -359,6 +359,25 @@ def reconciled(stage: Stage) -> Tuple[str, str, str]:
         execution.result["repaired"], execution.result["pairs"])
 
 
+@row("note in StackFlow")
+def note_here(stage: Stage) -> Tuple[str, str, str]:
+    number, incident = stage.pair("Mail is late")
+    stage.start()
+    stage.stackflow.add_note(number, "Looking at the relay")
+    stage.expect(lambda: any("relay" in note.content for note in incident.notes), "a note there")
+    return "%s gets a note" % number, RIGHT, "the same note, once"
+
+
+@row("note in PagerDuty")
+def note_there(stage: Stage) -> Tuple[str, str, str]:
+    number, incident = stage.pair("Mail is lost")
+    stage.start()
+    stage.pagerduty.add_note(incident.id, "The relay is back", by=stage.site.casey)
+    stage.expect(lambda: any("relay" in note["note"] for note in stage.stackflow.notes(number)),
+                 "a note here")
+    return "%s gets the same note, once" % number, LEFT, "Casey writes a note"
+
+
 @row("integration verified")
 def integration_verified(stage: Stage) -> Tuple[str, str, str]:
     stage.start()
@@ -386,7 +405,7 @@ def main() -> int:
     began = time.monotonic()
     failures: List[str] = []
     made = LocalSite()
-    made.platform_config.update(made.escalating(ANSWER_SECONDS))
+    made.platform_config.update(made.escalating(ANSWER_SECONDS), sync_notes=True)
     with made as site:
         print("Simulated PagerDuty on %s and StackFlow on %s; the pack on the local platform with\n"
               "%d rules, its webhook listener on %s. Up in %.1f s.\n" % (
