@@ -305,7 +305,8 @@ def merge_target(resolve_reason: Any) -> Optional[str]:
 
 def _people(value: Any, name: str) -> Tuple[Tuple[str, str], ...]:
     rows = [_object(row) for row in value] if isinstance(value, list) else []
-    return tuple((str(_object(row.get(name)).get("id")), str(row.get("at"))) for row in rows)
+    found = [(_text(_object(row.get(name)).get("id")), str(row.get("at"))) for row in rows]
+    return tuple((user, at) for user, at in found if user)
 
 
 def _object(value: Any) -> Dict[str, Any]:

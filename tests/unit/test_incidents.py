@@ -186,3 +186,14 @@ def test_an_incident_that_says_little():
 def test_a_merge_names_the_incident_that_carries_on(reason, target):
     assert merge_target(reason) == target
     assert PagerDutyIncident.from_rest({"resolve_reason": reason}).merged_into == target
+
+
+@pytest.mark.parametrize("odd", [7, True, [], {}, ["x"], {"id": ["x"]}, 1.5])
+def test_what_pagerduty_shows_in_another_shape_counts_as_absent(odd):
+    names = ("id", "status", "title", "summary", "urgency", "html_url", "created_at", "assignments",
+             "acknowledgements", "priority", "service", "escalation_policy", "resolve_reason")
+    inner = {"id": odd, "summary": odd, "name": odd}
+    for data in (dict.fromkeys(names, odd), {"service": inner, "priority": inner,
+                                             "escalation_policy": inner}):
+        found = PagerDutyIncident.from_rest(data)
+        assert found == PagerDutyIncident.from_rest({})
