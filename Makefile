@@ -21,7 +21,7 @@ test:
 	$(ST2_VENV)/bin/python -B -m pytest -p no:cacheprovider tests/unit
 else
 test: environment  ## run every test; with ST2_VENV=folder the unit tests inside that StackStorm environment
-	$(VENV)/bin/python -m pytest -n auto $(TESTS)
+	$(VENV)/bin/python -m pytest -n auto --dist worksteal $(TESTS)
 endif
 
 soak: environment  ## run the tests that take minutes, and the made-up input with many more examples
