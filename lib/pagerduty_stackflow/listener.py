@@ -6,6 +6,8 @@ Knows nothing of StackStorm, and works with real threads and under eventlet alik
 
 from __future__ import annotations
 
+import hashlib
+import json
 import threading
 from collections import Counter
 from datetime import datetime
@@ -34,6 +36,12 @@ STATUSES = {SignatureMissing.kind: 401, SignatureMismatch.kind: 503, BadDelivery
 """PagerDuty drops what is answered 4xx, and after three in a row disables the subscription for a
 day; a 5xx comes again for 48 hours (developer.pagerduty.com, Webhooks: Overview).
 """
+APART_SECONDS = 1.5
+"""What is told twice at once would start two runs that both find the other side unchanged, and both
+write. So the second telling waits this long, and finds what the first one's run has done.
+"""
+HELD_LIMIT = 50
+"""Deliveries that wait for this at a time; more are handed on at once, as a sender may do harm."""
 LOG_SECONDS = 60.0
 DEFAULT_ADDRESS = ("127.0.0.1", 8091)
 
@@ -67,6 +75,8 @@ class Listener:
         self._logged: Dict[Tuple[str, str], float] = {}
         self._lock = threading.Lock()
         self._dispatches = threading.Semaphore(DISPATCH_LIMIT)
+        self._held = threading.Semaphore(HELD_LIMIT)
+        self._told: Dict[bytes, float] = {}
         if settings is not None:
             address = (settings.listener.host, settings.listener.port)
         self._server = WebServer(address, self.answer, clock, logger)
@@ -137,6 +147,7 @@ class Listener:
             trigger, payload = stackflow.parse(body, settings.stackflow)
         with self._lock:
             self._last[source] = self._clock.now()
+        self._hold(trigger, payload)
 
         def work() -> None:
             self._handle(trigger, payload)
@@ -144,6 +155,22 @@ class Listener:
                 self._on_ping(number)
 
         self._within(min(self._clock.monotonic() + DISPATCH_SECONDS, request.deadline), work)
+
+    def _hold(self, trigger: str, payload: Dict[str, Any]) -> None:
+        """Wait where another delivery has just told the same, whatever its id and its time."""
+        told = dict(payload, trigger=trigger, event_id=None, occurred_at=None)
+        digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).digest()
+        now = self._clock.monotonic()
+        with self._lock:
+            while self._told and now - next(iter(self._told.values())) >= APART_SECONDS:
+                del self._told[next(iter(self._told))]
+            waited = now - self._told[digest] if digest in self._told else APART_SECONDS
+            self._told.setdefault(digest, now)
+        if waited < APART_SECONDS and self._held.acquire(blocking=False):
+            try:
+                self._clock.sleep(APART_SECONDS - waited)
+            finally:
+                self._held.release()
 
     def _within(self, deadline: float, work: Callable[[], None]) -> None:
         """Do the work in a thread of its own; Refused where it fails or has not returned by the

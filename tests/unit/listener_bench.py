@@ -33,7 +33,7 @@ class Bench:
     """A listener on a free port, and what it handed on."""
 
     def __init__(self, config_error=None, secrets=(SECRET, ROTATED), handle=None,
-                 address=("127.0.0.1", 0)):
+                 address=("127.0.0.1", 0), clock=None):
         self.handled, self.pings, self.messages = [], [], []
         self.secrets = secrets
         logger = logging.Logger("listener")
@@ -41,7 +41,7 @@ class Bench:
         logger.handlers[0].emit = lambda record: self.messages.append(record.getMessage())
         settings = None if config_error else settings_with_a_free_port()
         self.listener = Listener(settings, config_error, lambda source: self.secrets,
-                                 handle or self.handle, self.pings.append, Clock(), logger,
+                                 handle or self.handle, self.pings.append, clock or Clock(), logger,
                                  address)
         self.listener.start()
 

@@ -1,5 +1,6 @@
 """What the webhook listener takes, refuses and counts, through real sockets."""
 
+import json
 import threading
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from listener_bench import (CREATED, EVENT, PAGERDUTY, PING, ROTATED, SECRET, STACKFLOW, benches,
                             eventually, sign)
 from pagerduty_stackflow import listener as module
+from pagerduty_stackflow.clock import Clock
 
 
 @pytest.fixture
@@ -35,6 +37,55 @@ def test_the_same_delivery_twice_is_handed_on_twice(bench):
     one = bench()
     assert [one.genuine()[0] for _ in range(2)] == [202, 202]
     assert len(one.handled) == 2
+
+
+class Patience(Clock):
+    """Sleeps no time, and says what it was asked for and how much had been handed on by then."""
+
+    def __init__(self, handled):
+        self.handled = handled
+        self.slept = []
+
+    def sleep(self, seconds):
+        self.slept.append((0 < seconds <= module.APART_SECONDS, len(self.handled)))
+
+
+RESOLVED = {"event": "incident.resolved", "id": "evt-1", "timestamp": "2026-01-05T10:00:00Z",
+            "incident": {"id": "INC0001234", "state": "resolved"}}
+
+
+@pytest.mark.parametrize("change, held", [
+    ({}, True),
+    ({"id": "evt-2", "timestamp": "2026-01-05T10:00:01Z"}, True),
+    ({"event": "incident.state_changed", "id": "evt-2"}, True),
+    ({"incident": {"id": "INC0001235", "state": "resolved"}}, False),
+    ({"incident": {"id": "INC0001234", "state": "closed"}}, False),
+    ({"event": "incident.created"}, False)], ids=lambda value: str(value)[:40])
+def test_what_is_told_twice_at_once_waits_for_the_run_of_the_first(bench, change, held):
+    handled = []
+    clock = Patience(handled)
+    one = bench(handle=lambda *event: handled.append(event), clock=clock)
+    for document in (RESOLVED, dict(RESOLVED, **change)):
+        document["incident"] = dict(document["incident"], updated_at="2026-01-05T10:00:00Z")
+        body = json.dumps(document).encode()
+        assert one.post(STACKFLOW, body, x_stackflow_signature=sign(body))[0] == 202
+    assert clock.slept == [(True, 1)] * held and len(handled) == 2
+
+
+def test_what_comes_again_later_does_not_wait(bench, monkeypatch):
+    monkeypatch.setattr(module, "APART_SECONDS", 0.0)
+    clock = Patience([])
+    one = bench(clock=clock)
+    assert [one.genuine()[0] for _ in range(2)] == [202, 202]
+    assert clock.slept == [] and len(one.listener._told) == 1
+
+
+def test_a_flood_of_one_delivery_is_not_waited_for(bench, monkeypatch):
+    monkeypatch.setattr(module, "HELD_LIMIT", 0)
+    clock = Patience([])
+    one = bench(clock=clock)
+    assert [one.genuine()[0] for _ in range(2)] == [202, 202]
+    assert clock.slept == [] and len(one.handled) == 2
 
 
 @pytest.mark.parametrize("header", [
