@@ -1,9 +1,10 @@
 """The tests' world with real threads: both systems send their webhooks over HTTP to the real
-sensor, and two runs of actions at a time work off what comes of them.
+sensor, or to several, and two runs of actions at a time work off what comes of them.
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
 import socket
 import threading
@@ -76,7 +77,7 @@ class Rows(Dict[str, Any]):
 class Burst(World):
     """A world in which everything happens at once; a context manager."""
 
-    def __init__(self) -> None:
+    def __init__(self, listeners: int = 1) -> None:
         super().__init__()
         self.clock: Any = ScaledClock()
         self.pagerduty.clock = self.stackflow.clock = self.clock
@@ -86,26 +87,29 @@ class Burst(World):
         self.stackflow.switches.retry_delays = (1,) * 100
         self.pagerduty.outbox.delays = [1]
         self.service = self.platform = Platform(self)
-        self.port = free_port()
-        self.sensor = WebhookSensor(self.platform, dict(
-            self.config, webhook_listener={"port": self.port}))
+        ports = [free_port() for _ in range(listeners)]
+        self.sensors = [WebhookSensor(self.platform, dict(
+            self.config, webhook_listener={"port": port})) for port in ports]
+        self._turn = itertools.cycle(ports)
         self.busy = 0
         self._closing = threading.Event()
         self._lock = threading.Lock()
 
     def __enter__(self) -> Burst:
-        self.sensor.setup()
         loops: List[Callable[[], Any]] = [self._work_off] * PROCESSES
         for simulator in (self.pagerduty, self.stackflow):
             loops += [simulator.deliver] * SENDERS + [simulator.work]
-        self._start(self.sensor.run)
+        for sensor in self.sensors:
+            sensor.setup()
+            self._start(sensor.run)
         for loop in loops:
             self._start(self._repeat, loop)
         return self
 
     def __exit__(self, *_: Any) -> None:
         self._closing.set()
-        self.sensor.cleanup()
+        for sensor in self.sensors:
+            sensor.cleanup()
 
     def run(self, seconds: float = 1.0) -> None:
         """Whoever waits lets the others work on."""
@@ -124,7 +128,9 @@ class Burst(World):
                 for one in simulator.deliveries for _, status in one.attempts]
 
     def _receive(self, url: str, headers: Dict[str, str], body: bytes) -> int:
-        return http_sender(url.replace(LISTENER, "http://127.0.0.1:%d" % self.port), headers, body)
+        """Where there are several listeners, they take turns, as behind a load balancer."""
+        return http_sender(url.replace(LISTENER, "http://127.0.0.1:%d" % next(self._turn)), headers,
+                           body)
 
     def _work_off(self) -> None:
         with self._lock:

@@ -57,13 +57,13 @@ def until(condition, what):
 @pytest.mark.parametrize("incidents", [30, pytest.param(300, marks=pytest.mark.soak)])
 def test_a_burst_is_taken_and_worked_off_until_all_pairs_are_in_step(incidents):
     with Burst() as world:
-        until(lambda: world.sensor._listener.address, lambda: "the listener is not up")
+        until(lambda: world.sensors[0]._listener.address, lambda: "the listener is not up")
         at_once([(acts_of_stackflow, acts_of_pagerduty)[number % 2](world, number // 2)
                  for number in range(incidents)], SECONDS * incidents / 300)
         world.clock.run_faster(SCALE)
         until(world.quiet, lambda: "%d runs wait, last: %r" % (
             len(world.queue), world.outcomes[-3:]))
-        assert not world.sensor._listener._server._connections
+        assert not world.sensors[0]._listener._server._connections
     assert_all_was_taken(world, incidents)
     assert [one for one in world.outcomes if isinstance(one, Exception)] == []
     assert_in_step(world)

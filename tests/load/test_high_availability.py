@@ -1,0 +1,49 @@
+"""Two listeners and two action runners at once on one datastore; every webhook comes twice, and one
+listener goes away in the middle.
+"""
+
+from burst import Burst
+from pagerduty_stackflow import listener
+from test_burst import SCALE, acts_of_pagerduty, acts_of_stackflow, assert_in_step, at_once, until
+
+INCIDENTS = 24
+SECONDS = 2
+
+
+def test_with_two_of_everything_and_doubled_webhooks_the_invariants_hold(monkeypatch):
+    monkeypatch.setattr(listener, "APART_SECONDS", 0.0)  # they know nothing of each other
+    with Burst(listeners=2) as world:
+        for simulator in (world.pagerduty, world.stackflow):
+            simulator.outbox.double(10 ** 6)
+        until(lambda: all(one._listener.address for one in world.sensors), lambda: "not up")
+        stories = [(acts_of_stackflow, acts_of_pagerduty)[number % 2](world, number // 2)
+                   for number in range(INCIDENTS)]
+        at_once(stories[:INCIDENTS // 2], SECONDS / 2)
+        world.sensors[1].cleanup()
+        at_once(stories[INCIDENTS // 2:], SECONDS / 2)
+        world.clock.run_faster(SCALE)
+        until(world.quiet, lambda: "%d runs wait, last: %r" % (
+            len(world.queue), world.outcomes[-3:]))
+        taken = [one._listener.health() for one in world.sensors]
+    assert all(one[side]["dispatched"] for one in taken for side in ("pagerduty", "stackflow"))
+    assert [one for one in world.outcomes if isinstance(one, Exception)] == []
+    assert_in_step(world)
+    assert_nobody_was_paged_twice(world)
+    assert_no_write_came_back(world)
+
+
+def assert_nobody_was_paged_twice(world):
+    """Nor opened twice, which `assert_in_step` looks at."""
+    paged = [(user, page.incident_id) for user, pages in world.pagerduty.notifications.items()
+             for page in pages]
+    assert len(paged) == len(set(paged)) > 0
+
+
+def assert_no_write_came_back(world):
+    """Two runs of one change may write the same at the same moment, never anything else."""
+    for record in world.stackflow.incidents():
+        written = world.sf_writes(record["number"])
+        assert len(set(written)) <= 1 and len(written) <= 2
+    events = [(write.document["dedup_key"], write.document["event_action"])
+              for write in world.pagerduty.writes if write.api == "events"]
+    assert all(events.count(one) <= 2 for one in events)
