@@ -44,7 +44,8 @@ def look_for_reopening(pack: Pack, link: Link, record: StackFlowIncident,
             if _was_lost(pack, link, incident, stored, here):
                 link = replace(link, pagerduty=OPEN)
         elif here and _opened_again(pack, incident, here):
-            reopened = PAGERDUTY
+            incident = pack.rest.incident(incident.id)  # the resolve may be younger than it was
+            reopened = PAGERDUTY if incident.status != "resolved" else None
     elif record.state not in DONE_STATES and not live:
         opened = record.reopened_at or (hint.reopened_at if hint else None)
         if opened is None and (link.stackflow == RESOLVED or hint and hint.state in DONE_STATES):

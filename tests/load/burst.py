@@ -19,7 +19,9 @@ from dev.simulators.base import MONDAY_MORNING
 from dev.simulators.outbox import http_sender
 
 PROCESSES = 2
-"""Actions at a time."""
+"""Actions at a time, unless a test says otherwise."""
+SCHEDULER_SECONDS = 0.1
+"""StackStorm's scheduler starts what waits so often, and all of it at once."""
 START_UP_SECONDS = 0.6
 """What the process of a Python action costs before it begins."""
 SENDERS = 4
@@ -77,7 +79,7 @@ class Rows(Dict[str, Any]):
 class Burst(World):
     """A world in which everything happens at once; a context manager."""
 
-    def __init__(self, listeners: int = 1) -> None:
+    def __init__(self, listeners: int = 1, processes: int = PROCESSES) -> None:
         super().__init__()
         self.clock: Any = ScaledClock()
         self.pagerduty.clock = self.stackflow.clock = self.clock
@@ -91,12 +93,12 @@ class Burst(World):
         self.sensors = [WebhookSensor(self.platform, dict(
             self.config, webhook_listener={"port": port})) for port in ports]
         self._turn = itertools.cycle(ports)
-        self.busy = 0
+        self.busy, self._processes = 0, processes
         self._closing = threading.Event()
         self._lock = threading.Lock()
 
     def __enter__(self) -> Burst:
-        loops: List[Callable[[], Any]] = [self._work_off] * PROCESSES
+        loops: List[Callable[[], Any]] = [self._work_off] * self._processes
         for simulator in (self.pagerduty, self.stackflow):
             loops += [simulator.deliver] * SENDERS + [simulator.work]
         for sensor in self.sensors:
@@ -137,7 +139,8 @@ class Burst(World):
             one = self.queue.pop(0) if self.queue else None
             self.busy += one is not None
         if one is not None:
-            self.clock.sleep(START_UP_SECONDS)
+            since = (self.clock.now() - MONDAY_MORNING).total_seconds() % SCHEDULER_SECONDS
+            self.clock.sleep(START_UP_SECONDS + SCHEDULER_SECONDS - since)
             self.run_one(one)
             with self._lock:
                 self.busy -= 1

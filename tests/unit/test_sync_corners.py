@@ -47,6 +47,25 @@ def test_a_record_reopened_beside_an_incident_that_is_open_was_not_reopened_afte
     assert pair.reopened is None
 
 
+def test_what_is_resolved_between_two_looks_at_it_was_not_opened_again(world):
+    number, incident = paged(world)
+    world.stackflow.outbox.lose()
+    world.stackflow.set_state(number, "resolved")
+    world.run(5)
+    world.pagerduty.outbox.lose()
+    world.pagerduty.acknowledge(incident, by=world.casey)
+    world.run(5)
+
+    def resolve(what):
+        if "/log_entries" in what and world.pagerduty.incident(incident).status != "resolved":
+            world.pagerduty.resolve(incident, by=world.casey)
+
+    world.before_call = resolve
+    assert read_pair(world.pack(), number).reopened is None
+    assert world.act("reconcile", incident_id=number).failures == []
+    assert world.sf_writes(number) == []
+
+
 def test_what_is_resolved_on_both_sides_is_left_alone_and_its_history_unread(world):
     number, incident = paged(world)
     world.pagerduty.resolve(incident, by=world.casey)
