@@ -176,7 +176,8 @@ def _taken_at_its_word(pack: Pack, hint: Optional[StackFlowIncident],
     if applied and hint.updated_at < applied or link.writing == hint.state:
         return None
     if link.stackflow != merge.RESOLVED:  # stamps of whole seconds, and resolves that nobody saw
-        if hint.state in merge.DONE_STATES and hint.updated_at == applied:
+        earlier = link.assignee and not hint.assigned_to  # its creation, told once more
+        if hint.updated_at == applied and (hint.state in merge.DONE_STATES or earlier):
             return None
         if hint.reopened_at and (applied is None or hint.reopened_at > applied):
             return None

@@ -47,6 +47,20 @@ def test_a_record_reopened_beside_an_incident_that_is_open_was_not_reopened_afte
     assert pair.reopened is None
 
 
+def test_a_creation_told_once_more_takes_back_no_assignment_of_the_same_second(world):
+    number = world.stackflow.create_incident("Timeout", "P1", group=GROUP)
+    world.stackflow.assign(number, JANE)
+    world.settle()
+    created, assigned = [payload["incident"] for _, payload in world.payloads
+                         if payload.get("previous") or payload["event_type"] == "incident.created"]
+    assert created["updated_at"] == assigned["updated_at"]
+    before, events = link_of(world, number), len(world.pagerduty.writes)
+    for action, record in (("trigger_incident", created), ("acknowledge_incident", assigned)):
+        world.act(action, incident_id=number, incident=record)
+    assert link_of(world, number).assignee == before.assignee == JANE
+    assert len(world.pagerduty.writes) == events
+
+
 def test_what_is_resolved_between_two_looks_at_it_was_not_opened_again(world):
     number, incident = paged(world)
     world.stackflow.outbox.lose()
