@@ -140,7 +140,8 @@ class _Look:
             now = self._started(now, seen, seen.open_incident, entry.escalation_policy_id)
         end = end_of(now, seen)
         if end is not None:
-            self._step = self._end(now, *end)
+            reached = now.level + (before == WAITING and self._sent > 0)  # answered as soon as alerted
+            self._step = self._end(replace(now, level=reached), *end)
         elif entry is None:
             self._step = self._end(now, DROPPED, "escalation_mapping names no policy any more")
         elif self._dead_end:

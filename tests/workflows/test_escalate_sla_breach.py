@@ -290,6 +290,22 @@ def test_who_acknowledges_at_once_leaves_the_notes_and_the_level(world):
     assert len(world.notes(number)) == len(world.incident(number).notes) == 1
 
 
+def test_who_acknowledges_the_next_level_at_once_is_told_of_that_level(world):
+    number = world.opened()
+    world.breach(number)
+    world.wait(LEVEL - 60)
+    incident = world.incident(number)
+
+    def acknowledge(what):
+        if incident.assignees == [world.kim] and incident.status == "triggered":
+            world.pagerduty.acknowledge(incident.id, world.kim)
+
+    world.before_call = acknowledge
+    world.wait(120)
+    assert ended(world.workflows[0], level=2, unanswered=False)
+    assert world.pages(world.kim) == ["escalated"]
+
+
 def test_an_acknowledgement_that_was_taken_back_meanwhile_was_an_answer(world):
     number = world.opened()
     world.breach(number)
@@ -570,12 +586,12 @@ def test_trouble_that_does_not_end_fails_loudly(world):
     assert world.workflows[0].results[-1][1]["error"]["kind"] == "api"
 
 
-def test_a_group_that_nobody_mapped_fails_loudly(world):
+def test_a_group_that_nobody_mapped_fails_loudly_and_at_once(world):
     number = world.opened("P3", group="Nobody Mapped")
     world.breach(number)
-    world.wait(1200)
     assert world.workflows[0].status == "failed"
-    assert world.workflows[0].results[-1][1]["error"]["kind"] == "routing"
+    (_, result), = world.workflows[0].results
+    assert (result["error"]["kind"], result["error"]["retryable"]) == ("routing", False)
 
 
 def test_a_service_that_opens_nothing_leads_to_the_last_resort():
