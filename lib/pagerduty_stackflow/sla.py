@@ -140,7 +140,7 @@ class _Look:
             now = self._started(now, seen, seen.open_incident, entry.escalation_policy_id)
         end = end_of(now, seen)
         if end is not None:
-            reached = now.level + (before == WAITING and self._sent > 0)  # answered as soon as alerted
+            reached = now.level + (before == WAITING and self._sent > 0)  # answered at once
             self._step = self._end(replace(now, level=reached), *end)
         elif entry is None:
             self._step = self._end(now, DROPPED, "escalation_mapping names no policy any more")

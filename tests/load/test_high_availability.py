@@ -2,11 +2,11 @@
 webhook comes twice, and one listener goes away in the middle.
 """
 
-from burst import Burst
+from burst import (CANCELLED, SCALE, Burst, acts_of_pagerduty, acts_of_stackflow, assert_in_step,
+                   at_once, until)
+
 from pagerduty_stackflow import listener
 from pagerduty_stackflow.incidents import pagerduty_id_of_mark
-from test_burst import (CANCELLED, SCALE, acts_of_pagerduty, acts_of_stackflow, assert_in_step, at_once,
-                        until)
 
 INCIDENTS = 24
 SECONDS = 2
