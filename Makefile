@@ -27,9 +27,11 @@ endif
 soak: environment  ## run the tests that take minutes, and the made-up input with many more examples
 	$(VENV)/bin/python -m pytest -m "soak or fuzz" --hypothesis-profile=soak $(TESTS)
 
-lint:  ## check with the rules of StackStorm Exchange, and the types of lib
+lint: environment  ## check with the rules of StackStorm Exchange, and the types of lib
 	@dev/environment.sh .venv-lint "3.11 3.10 3.9 3.8 3.12" dev/requirements-lint.txt
+	$(VENV)/bin/python -m dev.exchange
 	.venv-lint/bin/python -m flake8 .
+	PYTHONPATH=lib:dev/local_stackstorm/standin .venv-lint/bin/python -m pylint -E actions/*.py sensors/*.py
 	.venv-lint/bin/python -m mypy lib
 
 clean:  ## remove the environments and all caches
