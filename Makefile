@@ -18,7 +18,7 @@ demo: environment  ## run the pack against simulated systems on this machine, th
 
 ifdef ST2_VENV
 test:
-	$(ST2_VENV)/bin/python -B -m pytest -p no:cacheprovider tests/unit
+	@dev/in_stackstorm.sh $(ST2_VENV) "$(REQUIREMENTS)" tests/unit
 else
 test: environment  ## run every test; with ST2_VENV=folder the unit tests inside that StackStorm environment
 	$(VENV)/bin/python -m pytest -n auto --dist worksteal $(TESTS)

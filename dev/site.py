@@ -219,19 +219,21 @@ class Site:
 
 
 class LocalSite(Site):
-    """A site with the pack of this repository on the local platform, its listener up and running.
+    """A site with the pack of this repository, or of another folder, on the local platform, its
+    listener up and running.
 
     ``time_scale`` multiplies the platform's own waits; ``overrides`` are a user's choice of what is
-    enabled. ``home`` is a temporary folder with its log, removed at the end. No timer starts the
+    enabled; ``changes`` are other values of the config's top-level keys. ``home`` is a temporary folder with its log, removed at the end. No timer starts the
     reconcile: it would repair what is to be seen broken.
     """
 
-    def __init__(self, time_scale: float = 0.2, overrides: Any = None) -> None:
+    def __init__(self, time_scale: float = 0.2, overrides: Any = None, pack: str = ROOT,
+                 **changes: Any) -> None:
         super().__init__()
-        self.platform_config = self.config()
+        self.platform_config = self.config(**changes)
         self.home = tempfile.mkdtemp(prefix="pagerduty_stackflow_")
         try:
-            self.platform = LocalStackStorm(ROOT, self.home, self.platform_config,
+            self.platform = LocalStackStorm(pack, self.home, self.platform_config,
                                             time_scale=time_scale, secret_keys=self.keys,
                                             overrides=dict(WITHOUT_TIMER, **(overrides or {})))
         except BaseException:

@@ -219,7 +219,7 @@ class InstalledTarget:
         execution = self._wait(found.execution["id"])
         shown = self._wait(self._start("chatops.format_execution_result",
                                        {"execution_id": execution.id}).id).result["result"]
-        answers = [found.message, shown["message"] if shown["enabled"] else ""]
+        answers = [getattr(found, "message", ""), shown["message"] if shown["enabled"] else ""]
         return _execution(execution), [answer for answer in answers if answer]
 
     def executions(self, action: str = "", rule: str = "") -> List[Execution]:
