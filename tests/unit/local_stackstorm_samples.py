@@ -109,7 +109,7 @@ FILES = {
         enabled: true
         trigger: {type: demo.said}
         criteria:
-          trigger.id: {type: startswith, pattern: "say"}
+          trigger.id: {type: equals, pattern: "say"}
         action:
           ref: demo.echo
           parameters:

@@ -41,7 +41,7 @@ def test_an_override_enables_a_sensor_and_can_do_nothing_else(tmp_path):
     ("trigger demo.sung does not exist", "rules/on_said.yaml", "demo.said", "demo.sung"),
     ("core.st2.CronTimer does not exist", "rules/on_said.yaml", "demo.said", "core.st2.CronTimer"),
     ("action demo.ohce does not exist", "rules/on_said.yaml", "demo.echo", "demo.ohce"),
-    ("unknown operator", "rules/on_said.yaml", "startswith", "beginswith"),
+    ("unknown operator", "rules/on_said.yaml", "equals", "startswith"),
     ("no null", "rules/on_said.yaml", 'pattern: "say"', "pattern: null"),
     ("names such as trigger.a.b", "rules/on_said.yaml", "trigger.id:", '"trigger.ids[0]":'),
     ("patterns are not rendered", "rules/on_said.yaml", '"say"', '"{{ trigger.id }}"'),
