@@ -21,6 +21,7 @@ from dev.site import Site, wait_for
 
 PACK = "pagerduty_stackflow"
 LOOPBACK = "127.0.0.1"
+ADDRESS = re.compile(r"http://127\.0\.0\.1:(\d+)/?")
 NEEDED = ("pagerduty.events_url", "pagerduty.api_url", "stackflow.instance_url", "aws.endpoint_url")
 """Without them the pack turns to the public addresses."""
 TIMER_RULE = PACK + ".reconcile_every_5_minutes"
@@ -43,19 +44,20 @@ def ports(config: Dict[str, Any]) -> Tuple[int, int, int]:
     Raises ``Refused`` unless every address in it is one of this machine's loopback.
     """
     found = dict(_texts(config, ""))
-    wrong = ["%s is missing" % name for name in NEEDED if not found.get(name)]
-    wrong += ["%s is %s" % (name, text) for name, text in found.items()
-              if "://" in text and urlsplit(text).hostname != LOOPBACK]
-    host = found.get("webhook_listener.host", LOOPBACK)
-    wrong += [] if host == LOOPBACK else ["webhook_listener.host is %s" % host]
-    if not wrong and found["pagerduty.events_url"] != found["pagerduty.api_url"]:
-        wrong.append("pagerduty.events_url and pagerduty.api_url differ: one simulator is both")
+    matches = {name: ADDRESS.fullmatch(found.get(name, "")) for name in NEEDED}
+    wrong = {name: found.get(name, "missing") for name in NEEDED if matches[name] is None}
+    wrong.update((name, text) for name, text in found.items()
+                 if "://" in text and urlsplit(text).hostname != LOOPBACK)
+    if found.get("webhook_listener.host", LOOPBACK) != LOOPBACK:
+        wrong["webhook_listener.host"] = found["webhook_listener.host"]
+    if found.get("pagerduty.events_url") != found.get("pagerduty.api_url"):
+        wrong["pagerduty.api_url"] = "not the same as pagerduty.events_url: one simulator is both"
     if wrong:
         raise Refused("The config of %s has to lead to http://%s:<port> everywhere: %s." % (
-            PACK, LOOPBACK, "; ".join(wrong)))
-    own = config.get("webhook_listener", {}).get("port", 8091)
-    return (urlsplit(found["pagerduty.api_url"]).port or 80,
-            urlsplit(found["stackflow.instance_url"]).port or 80, int(own))
+            PACK, LOOPBACK, "; ".join("%s is %s" % item for item in sorted(wrong.items()))))
+    pagerduty, stackflow = [int(match[1]) for match in (
+        matches["pagerduty.api_url"], matches["stackflow.instance_url"]) if match]
+    return pagerduty, stackflow, int(config.get("webhook_listener", {}).get("port", 8091))
 
 
 def _texts(value: Any, path: str) -> Iterator[Tuple[str, str]]:
