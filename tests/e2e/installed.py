@@ -319,6 +319,7 @@ def _execution(found: Any) -> Execution:
     if "exit_code" in result:
         output = "%s%s" % (result.get("stdout"), result.get("stderr"))
         result = result["result"] if not result.get("error") else {"platform": result["error"]}
-    rule, instance = [getattr(found, name, None) or {} for name in ("rule", "trigger_instance")]
+    rule, instance, parameters = [getattr(found, name, None) or {} for name in (
+        "rule", "trigger_instance", "parameters")]
     return Execution(found.id, bare(found.action["ref"]), bare(rule["ref"]) if rule else None,
-                     instance.get("id"), found.status, found.parameters, result, output)
+                     instance.get("id"), found.status, parameters, result, output)
