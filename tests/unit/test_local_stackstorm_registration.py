@@ -65,7 +65,7 @@ def test_an_override_enables_a_sensor_and_can_do_nothing_else(tmp_path):
      "{type: [string, 'null']}"),
     ("version", "pack.yaml", "0.1.0", "first"),
     ("'author' is a required property", "pack.yaml", ", author: nobody", ""),
-    ("'email' is a required property", "pack.yaml", ", email: a@b.c", ""),
+    ("'email' is a required property", "pack.yaml", ", email: me@example.com", ""),
     ("another pack", "actions/echo.yaml", "name: echo", "name: echo\npack: other"),
 ])
 def test_what_stackstorm_or_the_local_platform_does_not_know_is_refused(
