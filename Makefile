@@ -5,10 +5,10 @@ PYTHONS = 3.12 3.11 3.10 3.9 3.8
 TESTS = tests
 REQUIREMENTS = requirements.txt requirements-tests.txt dev/requirements.txt dev/requirements-no-deps.txt
 
-.PHONY: help environment demo test soak lint clean
+.PHONY: help environment demo test e2e soak lint clean
 
 help:  ## print this list
-	@sed -n 's/^\([a-z]*\):.*## /make \1|/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z0-9]*\):.*## /make \1|/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
 
 environment:  ## make the environment of the other targets
 	@dev/environment.sh $(VENV) "$(PYTHONS)" $(REQUIREMENTS)
@@ -18,11 +18,14 @@ demo: environment  ## run the pack against simulated systems on this machine, th
 
 ifdef ST2_VENV
 test:
-	$(ST2_VENV)/bin/python -B -m pytest -p no:cacheprovider tests/unit
+	@dev/in_stackstorm.sh $(ST2_VENV) "$(REQUIREMENTS)" tests/unit
 else
 test: environment  ## run every test; with ST2_VENV=folder the unit tests inside that StackStorm environment
 	$(VENV)/bin/python -m pytest -n auto --dist worksteal $(TESTS)
 endif
+
+e2e: environment  ## play the scenarios of tests/e2e here, or on the StackStorm at ST2_API_URL (see docs/platform.md)
+	$(VENV)/bin/python -m pytest $(if $(ST2_API_URL),--installed,-n auto --dist worksteal) tests/e2e
 
 soak: environment  ## run the tests that take minutes, and the made-up input with many more examples
 	$(VENV)/bin/python -m pytest -m "soak or fuzz" --hypothesis-profile=soak $(TESTS)

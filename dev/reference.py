@@ -88,7 +88,7 @@ def actions() -> str:
                  if not each.get("immutable")]
         rows = [("`%s`" % name, type_of(each), "required" if each.get("required") else
                  default_of(each), each["description"])
-                for name, each in sorted(given, key=lambda item: item[1]["position"])]
+                for name, each in given]
         kind = " (workflow)" if action["runner_type"] == "orquesta" else ""
         part = "**`%s`**%s: %s" % (action["name"], kind, action["description"])
         if rows:

@@ -45,20 +45,21 @@ class Site:
     Two services on two escalation policies with two people each, and a third policy for breached
     SLAs; a third service and a third group that nobody mapped. ``keys`` are the secrets by the
     names under which the datastore has them; the config holds only expressions that name these.
+    ``ports`` are those of PagerDuty, StackFlow and the pack's listener; 0 is a free one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, ports: Tuple[int, int, int] = (0, 0, 0)) -> None:
         self.clock = RunningClock()
         self.pagerduty = PagerDuty(self.clock, subdomain="acme", event_delay=EVENT_DELAY)
         self.pagerduty.outbox.delays = [RETRY_SECONDS]
         self.stackflow = StackFlow(self.clock)
         self.stackflow.switches.retry_delays = (RETRY_SECONDS,) * 1000
-        self.port = _free_port()
+        self.port = ports[2] or _free_port()
         self.listener_url = "http://127.0.0.1:%d" % self.port
         self.keys: Dict[str, str] = {}
         self._set_up_pagerduty()
         self._set_up_stackflow()
-        self._servers = [serve(self.pagerduty), serve(self.stackflow)]
+        self._servers = [serve(self.pagerduty, ports[0]), serve(self.stackflow, ports[1])]
         self.pagerduty_url, self.stackflow_url = [server.url for server in self._servers]
 
     def __enter__(self) -> Site:
@@ -160,6 +161,24 @@ class Site:
             with error:
                 return error.code, dict(error.headers)
 
+    def wait_for_listener(self, status: str = "ok") -> Dict[str, Any]:
+        """Wait until the listener answers with that status; returns what it says."""
+        def answer() -> Optional[Dict[str, Any]]:
+            found = self.healthz()
+            return found if found and found["status"] == status else None
+
+        return dict(wait_for(answer, 60, lambda: "the listener to say %s; it says %s; log:\n%s" % (
+            status, self.healthz(), self.log()[-2000:])))
+
+    def next_second(self) -> None:
+        """Wait until StackFlow, whose stamps have whole seconds, shows another time than now."""
+        now = self.clock.now().replace(microsecond=0)
+        wait_for(lambda: self.clock.now().replace(microsecond=0) > now, 5, lambda: "the clock")
+
+    def log(self) -> str:
+        """Everything that platform and sensor have logged."""
+        raise NotImplementedError
+
     def _traffic(self) -> Tuple[int, ...]:
         return tuple(len(rows) for one in (self.pagerduty, self.stackflow)
                      for rows in (one.requests, one.deliveries))
@@ -200,19 +219,21 @@ class Site:
 
 
 class LocalSite(Site):
-    """A site with the pack of this repository on the local platform, its listener up and running.
+    """A site with the pack of this repository, or of another folder, on the local platform, its
+    listener up and running.
 
     ``time_scale`` multiplies the platform's own waits; ``overrides`` are a user's choice of what is
-    enabled. ``home`` is a temporary folder with its log, removed at the end. No timer starts the
+    enabled; ``changes`` are other values of the config's top-level keys. ``home`` is a temporary folder with its log, removed at the end. No timer starts the
     reconcile: it would repair what is to be seen broken.
     """
 
-    def __init__(self, time_scale: float = 0.2, overrides: Any = None) -> None:
+    def __init__(self, time_scale: float = 0.2, overrides: Any = None, pack: str = ROOT,
+                 **changes: Any) -> None:
         super().__init__()
-        self.platform_config = self.config()
+        self.platform_config = self.config(**changes)
         self.home = tempfile.mkdtemp(prefix="pagerduty_stackflow_")
         try:
-            self.platform = LocalStackStorm(ROOT, self.home, self.platform_config,
+            self.platform = LocalStackStorm(pack, self.home, self.platform_config,
                                             time_scale=time_scale, secret_keys=self.keys,
                                             overrides=dict(WITHOUT_TIMER, **(overrides or {})))
         except BaseException:
@@ -235,24 +256,9 @@ class LocalSite(Site):
         super().__exit__(*error)
         shutil.rmtree(self.home, ignore_errors=True)
 
-    def wait_for_listener(self, status: str = "ok") -> Dict[str, Any]:
-        """Wait until the listener answers with that status; returns what it says."""
-        def answer() -> Optional[Dict[str, Any]]:
-            found = self.healthz()
-            return found if found and found["status"] == status else None
-
-        return dict(wait_for(answer, 30, lambda: "the listener to say %s; it says %s; log:\n%s" % (
-            status, self.healthz(), self.log()[-2000:])))
-
     def log(self) -> str:
-        """Everything that platform and sensor have logged."""
         with open(self.platform.log_path, encoding="utf-8") as file:
             return file.read()
-
-    def next_second(self) -> None:
-        """Wait until StackFlow, whose stamps have whole seconds, shows another time than now."""
-        now = self.clock.now().replace(microsecond=0)
-        wait_for(lambda: self.clock.now().replace(microsecond=0) > now, 5, lambda: "the clock")
 
     def _wait_for_first_run(self) -> None:
         # What was created before it counts as older than the pack, and pages nobody.

@@ -10,16 +10,18 @@ from pathlib import Path
 from typing import Any, Callable, List
 from urllib.parse import quote, urlencode
 
+import jsonschema
+
 from dev.simulators.base import Request
 from pagerduty_stackflow.transport import USER_AGENT
 
 PLACE = Path(__file__).resolve().parents[2] / "shared" / "oracle" / "oracle.py"
-NEEDED = ("jsonschema", "referencing")
 
 
 def available() -> bool:
     """Whether the files and what reads them are there."""
-    return PLACE.exists() and all(importlib.util.find_spec(name) for name in NEEDED)
+    return (PLACE.exists() and importlib.util.find_spec("referencing") is not None and
+            hasattr(jsonschema, "Draft202012Validator"))  # StackStorm 3.9.0 has an older one
 
 
 @lru_cache(maxsize=None)

@@ -11,24 +11,8 @@ execution; patterns of criteria are not rendered; nothing outlives the process o
 
 from __future__ import annotations
 
-import os
-import sys
-
 from .executions import Execution
 from .local import LocalStackStorm
 from .pack import RegistrationError
 
-__all__ = ["Execution", "LocalStackStorm", "RegistrationError", "use_standin"]
-
-
-def use_standin() -> bool:
-    """Let ``st2common``, ``st2reactor`` and ``st2tests`` be imported where StackStorm is absent.
-
-    For a pack's unit tests. Where StackStorm is present nothing changes and False is returned.
-    """
-    try:
-        import st2common  # noqa: F401
-    except ImportError:
-        sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "standin"))
-        return True
-    return False
+__all__ = ["Execution", "LocalStackStorm", "RegistrationError"]

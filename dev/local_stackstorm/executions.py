@@ -5,8 +5,6 @@ Stands for st2actions/scheduler, st2actions/policies and st2actions/container.
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import secrets
 import threading
 import time
@@ -60,19 +58,15 @@ class Scheduler:
         self.changed = threading.Condition()
         self._policies, self._run, self._ended = policies, run, ended
         self._scale = time_scale
-        self._queue: list = []
-        self._numbers = itertools.count()
         self._stopped = False
         self._pool = ThreadPoolExecutor(max_parallel)
-        self._thread = threading.Thread(target=self._loop, daemon=True)
-        self._thread.start()
 
     def submit(self, execution: Execution, delay: float = 0) -> None:
-        """Record an execution and queue it, unless it has failed already."""
+        """Record an execution and start it when it is time, unless it has failed already."""
         with self.changed:
             self.all.append(execution)
             if execution.status not in FINAL:
-                self._enqueue(execution, delay * self._scale)
+                self._later(execution, delay)
 
     def end(self, execution: Execution, outcome: dict) -> None:
         """End an execution; ``outcome`` has its status and whatever else is known."""
@@ -87,34 +81,27 @@ class Scheduler:
         """Start nothing more and ``kill`` until nothing runs."""
         with self.changed:
             self._stopped = True
-            self.changed.notify_all()
-        self._thread.join()
         while any(item.status in ("scheduled", "running") for item in self.all):
             kill()
             time.sleep(0.01)
         self._pool.shutdown()
 
-    def _enqueue(self, execution: Execution, pause: float) -> None:
-        heapq.heappush(self._queue, (time.monotonic() + pause, next(self._numbers), execution))
-        self.changed.notify_all()
+    def _later(self, execution: Execution, seconds: float) -> None:
+        timer = threading.Timer(seconds * self._scale, self._consider, (execution,))
+        timer.daemon = True
+        timer.start()
 
-    def _loop(self) -> None:
+    def _consider(self, execution: Execution) -> None:
         with self.changed:
-            while not self._stopped:
-                pause = self._queue[0][0] - time.monotonic() if self._queue else None
-                if pause is None or pause > 0:
-                    self.changed.wait(pause)
-                    continue
-                execution = heapq.heappop(self._queue)[2]
-                verdict = self._verdict(execution)
-                if verdict == "delay":
-                    execution.status, execution.delays = "delayed", execution.delays + 1
-                    self._enqueue(execution, POLICY_DELAY * self._scale)
-                elif verdict == "cancel":
-                    self._end(execution, {"status": "canceled", "error": "a policy forbids it now"})
-                else:
-                    execution.status = "scheduled"
-                    self._pool.submit(self._work, execution)
+            verdict = "stop" if self._stopped else self._verdict(execution)
+            if verdict == "delay":
+                execution.status, execution.delays = "delayed", execution.delays + 1
+                self._later(execution, POLICY_DELAY)
+            elif verdict == "cancel":
+                self._end(execution, {"status": "canceled", "error": "a policy forbids it now"})
+            elif verdict is None:
+                execution.status = "scheduled"
+                self._pool.submit(self._work, execution)
 
     def _verdict(self, execution: Execution) -> Any:
         for policy in self._policies():

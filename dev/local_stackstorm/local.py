@@ -31,15 +31,14 @@ class LocalStackStorm:
     ``keys`` and ``secret_keys`` are put into the datastore, the latter encrypted; ``time_scale``
     multiplies StackStorm's own waits (timers, poll intervals, policy delays, restarts of sensors)
     but no time-out and no lifetime of a key; ``overrides`` as in ``Pack``; ``encryption=False`` is
-    a datastore without a crypto key. ``dispatch_fault`` may be set to "broker" or "database": what
-    is away when a sensor dispatches; ``engine`` conducts the workflows and can be stopped and
+    a datastore without a crypto key. ``engine`` conducts the workflows and can be stopped and
     started. Raises ``RegistrationError``.
     """
 
     def __init__(self, pack_dir: str, home: str, config: Any = None, keys: Any = None,
                  time_scale: float = 1.0, max_parallel: int = 4, overrides: Any = None,
                  secret_keys: Any = None, encryption: bool = True) -> None:
-        self.time_scale, self.max_parallel, self.dispatch_fault = time_scale, max_parallel, ""
+        self.time_scale, self.max_parallel = time_scale, max_parallel
         self._pack_dir, self._config, self._overrides = str(pack_dir), config, overrides or {}
         self.datastore = Datastore(encryption)
         for secret, presets in ((False, keys), (True, secret_keys)):
@@ -158,11 +157,9 @@ class LocalStackStorm:
 
     def dispatch(self, trigger: str, payload: Any = None, trace_tag: Any = None) -> tuple:
         """What a sensor's ``dispatch`` reaches: status, and why the trigger was dropped or None."""
-        if self.dispatch_fault == "broker":
-            return 503, {"faultstring": "the broker is away"}
         reason = None
         try:
-            if self.dispatch_fault == "database" or trigger not in self.pack.triggers:
+            if trigger not in self.pack.triggers:
                 raise ValueError("no trigger type %s is found" % trigger)
             schemas.validate(payload, self.pack.triggers[trigger])
         except (ValueError, jsonschema.ValidationError) as error:

@@ -24,7 +24,7 @@ _TABLE = {"type": "object", "default": {}}
 _COMMON = {"name": _NEEDED, "description": _TEXT, "pack": _TEXT,
            "enabled": {"type": "boolean", "default": True}}
 _PACK = {
-    "name": _NEEDED, "description": _NEEDED, "author": _NEEDED, "email": _TEXT,
+    "name": _NEEDED, "description": _NEEDED, "author": _NEEDED, "email": _NEEDED,
     "ref": dict(_TEXT, pattern="^[a-z0-9_]+$"), "keywords": _TEXTS, "contributors": _TEXTS,
     "version": dict(_NEEDED, pattern=r"^\d+\.\d+\.\d+([-+][0-9A-Za-z.+-]+)?$"),
     "stackstorm_version": dict(_TEXT, pattern=r"^([<>=]+ *\d+\.\d+\.\d+( *, *)?)+$"),

@@ -51,7 +51,8 @@ class PythonRunner:
             children.discard(child)
         before, _, rest = output[0].decode("utf-8", "replace").partition(mark)
         text, _, after = rest.partition(mark)
-        answer = json.loads(text) if text else {"result": None, "status": None}
+        # The text "None" is what StackStorm makes of no result.
+        answer = json.loads(text) if text else {"result": "None", "status": None}
         fine = child.returncode == 0 and answer["status"] is not False
         return {"status": "timeout" if error else "succeeded" if fine else "failed", "error": error,
                 "result": answer["result"], "exit_code": child.returncode,

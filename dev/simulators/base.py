@@ -332,7 +332,8 @@ def run(simulators: Sequence[Simulator], seconds: float) -> None:
         simulator.tick()
 
 
-def serve(simulator: Simulator) -> Any:
-    """Serve over HTTP on a free port of 127.0.0.1: an object with `url` and `close()`."""
+def serve(simulator: Simulator, port: int = 0) -> Any:
+    """Serve over HTTP on 127.0.0.1, on a free port by default: an object with `url` and `close()`.
+    """
     from dev.simulators.server import Server
-    return Server(simulator)
+    return Server(simulator, port=port)

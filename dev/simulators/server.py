@@ -25,16 +25,16 @@ class _HttpServer(ThreadingHTTPServer):
 
 
 class Server:
-    """Serves a simulator on a free port of 127.0.0.1 until `close()`.
+    """Serves a simulator on 127.0.0.1, on a free port by default, until `close()`.
 
     ``works``: timers and webhooks are seen to as well; else by whoever turns the simulator's clock.
     """
 
-    def __init__(self, simulator: Simulator, works: bool = True) -> None:
+    def __init__(self, simulator: Simulator, works: bool = True, port: int = 0) -> None:
         self.simulator = simulator
         self._closing = threading.Event()
         handler = type("Handler", (_Handler,), {"simulator": simulator})
-        self._http = _HttpServer(("127.0.0.1", 0), handler)
+        self._http = _HttpServer(("127.0.0.1", port), handler)
         self.url = "http://127.0.0.1:{}".format(self._http.server_address[1])
         # A slow receiver must not stop the account's own timers: two threads.
         loops: List[Callable[[], None]] = [

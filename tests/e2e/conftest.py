@@ -1,29 +1,61 @@
-"""One site with a running platform for all scenarios of a module; each scenario checks its end."""
+"""One site with a running platform for all scenarios of a module; each scenario checks its end.
+
+The platform is the local one, or with ``--installed`` the StackStorm at ST2_API_URL.
+"""
 
 from __future__ import annotations
 
-from typing import Iterator
+from typing import Any, Iterator
 
 import pytest
+from installed import Installed, InstalledSite, InstalledTarget, Refused
 from scene import Scene
 from target import LocalTarget, Target
 
-from dev.site import LocalSite
+from dev.site import LocalSite, Site
 
 
-@pytest.fixture(scope="module")
-def site() -> Iterator[LocalSite]:
-    with LocalSite() as running:
+def pytest_addoption(parser: Any) -> None:
+    parser.addoption("--installed", action="store_true", help="play the scenarios on the "
+                     "StackStorm at ST2_API_URL, whose config has to lead to this machine alone")
+
+
+def pytest_collection_modifyitems(config: Any, items: Any) -> None:
+    for item in items:
+        mark = item.get_closest_marker("local_only")
+        if mark and config.getoption("--installed"):
+            item.add_marker(pytest.mark.skip(reason="local platform only: %s" %
+                                             mark.kwargs["reason"]))
+
+
+@pytest.fixture(scope="session")
+def installed(request: Any) -> Iterator[Any]:
+    """The StackStorm at ST2_API_URL, or None without ``--installed``."""
+    if not request.config.getoption("--installed"):
+        yield None
+        return
+    with Site() as sample:
+        try:
+            running = Installed(list(sample.keys))
+        except Refused as error:
+            pytest.exit(str(error), 3)
+    with running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def target(site: LocalSite) -> Target:
-    return LocalTarget(site)
+def site(installed: Any) -> Iterator[Site]:
+    with InstalledSite(installed) if installed else LocalSite() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def target(site: Site) -> Target:
+    return InstalledTarget(site) if isinstance(site, InstalledSite) else LocalTarget(site)
 
 
 @pytest.fixture
-def scene(site: LocalSite, target: Target) -> Iterator[Scene]:
+def scene(site: Site, target: Target) -> Iterator[Scene]:
     playing = Scene(site, target)
     try:
         yield playing

@@ -8,7 +8,7 @@ from typing import Any, Dict, Iterator, List, Set, Tuple
 
 from target import WAIT_SECONDS, Execution, Target, TriggerInstance
 
-from dev.site import PLATFORM, LocalSite, wait_for
+from dev.site import PLATFORM, Site, wait_for
 
 STATE_WRITES = ("trigger", "acknowledge", "resolve", "triggered", "acknowledged", "resolved")
 
@@ -29,7 +29,7 @@ class Change:
 class Scene:
     """One scenario on a site that others have used before it; everything counts from its start."""
 
-    def __init__(self, site: LocalSite, target: Target) -> None:
+    def __init__(self, site: Site, target: Target) -> None:
         self.site, self.target = site, target
         self.stackflow, self.pagerduty = site.stackflow, site.pagerduty
         self._first = self._counts()

@@ -10,6 +10,7 @@ from test_no_loops import CHANGES
 from dev.site import CASEY, DATABASE, LocalSite, wait_for
 from pagerduty_stackflow.incidents import format_time
 
+pytestmark = pytest.mark.local_only(reason="polls come every 30 seconds; it has a faster clock")
 PAGERDUTY, STACKFLOW = "PagerDutyPollingSensor", "StackFlowPollingSensor"
 SENSORS = {"WebhookSensor": False, PAGERDUTY: True, STACKFLOW: True}
 FASTER = 0.02

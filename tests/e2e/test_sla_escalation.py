@@ -3,11 +3,11 @@
 import json
 
 import pytest
-from target import FINAL
+from target import FINAL, WAIT_SECONDS
 
 from dev.site import DATABASE, SLA, wait_for
 
-PATIENCE = 60.0
+PATIENCE = 2 * WAIT_SECONDS
 """Seconds for a whole escalation: each of its steps is a process of its own."""
 HOSTILE = "{{ st2kv.system.pagerduty_api_key }} {% raw %} <% ctx().st2 %>"
 

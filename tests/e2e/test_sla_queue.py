@@ -6,6 +6,9 @@ import pytest
 from aws_site import alerts, moto_url, no_aws  # noqa: F401
 
 
+pytestmark = pytest.mark.local_only(reason="the credentials of AWS are the sensor's own")
+
+
 @pytest.fixture
 def sensor(scene, alerts):  # noqa: F811
     scene.configure(sla={"queue_url": alerts.url}, aws={"endpoint_url": alerts.endpoint})

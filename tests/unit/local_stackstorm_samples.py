@@ -5,7 +5,7 @@ import textwrap
 import time
 
 FILES = {
-    "pack.yaml": "{name: demo, description: a demo, version: 0.1.0, author: nobody}",
+    "pack.yaml": "{name: demo, description: a demo, version: 0.1.0, author: nobody, email: me@example.com}",
     "config.schema.yaml": """
         url: {type: string, default: "http://default"}
         token: {type: string, secret: true}
@@ -109,7 +109,7 @@ FILES = {
         enabled: true
         trigger: {type: demo.said}
         criteria:
-          trigger.id: {type: startswith, pattern: "say"}
+          trigger.id: {type: equals, pattern: "say"}
         action:
           ref: demo.echo
           parameters:

@@ -11,7 +11,7 @@ import socket
 import pytest
 import webhook_sensor
 from hypothesis import assume, given, strategies as st
-from st2tests.base import MockService
+from st2tests.base import BaseSensorTestCase
 
 from config_samples import changed
 from hostile import AT, anything, documents, keys, names, replaced
@@ -149,8 +149,11 @@ class Sensor:
     """The sensor without its sockets, over a datastore whose calls are counted."""
 
     def __init__(self, monkeypatch):
-        self.service = MockService("WebhookSensor")
-        self.sensor = webhook_sensor.WebhookSensor(self.service, config=changed(
+        case = type("Case", (BaseSensorTestCase,), {
+            "sensor_cls": webhook_sensor.WebhookSensor, "runTest": None})()
+        case.setUp()
+        self.service = case.sensor_service
+        self.sensor = case.get_sensor_instance(changed(
             ("pagerduty.webhook_secrets", [SECRET]), ("stackflow.webhook_secrets", [SECRET])))
         self.sensor.setup()
         self.calls = []

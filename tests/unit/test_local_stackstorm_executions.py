@@ -93,10 +93,10 @@ def test_an_action_or_pack_that_does_not_exist_raises(st2):
     ("result = [1, None, 'x']", "succeeded", [1, None, "x"]),
     ("result = {1, }", "succeeded", "{1}"),
     ("result = float('nan')", "succeeded", "nan"),
-    ("raise RuntimeError('no')", "failed", None),
-    ("import os\nos._exit(3)", "failed", None),
-    ("status = 'yes'", "failed", None),
-    ("result = self.config['missing']", "failed", None),
+    ("raise RuntimeError('no')", "failed", "None"),
+    ("import os\nos._exit(3)", "failed", "None"),
+    ("status = 'yes'", "failed", "None"),
+    ("result = self.config['missing']", "failed", "None"),
     ("result = self.config.get('missing')", "succeeded", None),
 ])
 def test_status_and_result_are_what_the_action_returned(st2, code, status, result):

@@ -41,7 +41,7 @@ def test_an_override_enables_a_sensor_and_can_do_nothing_else(tmp_path):
     ("trigger demo.sung does not exist", "rules/on_said.yaml", "demo.said", "demo.sung"),
     ("core.st2.CronTimer does not exist", "rules/on_said.yaml", "demo.said", "core.st2.CronTimer"),
     ("action demo.ohce does not exist", "rules/on_said.yaml", "demo.echo", "demo.ohce"),
-    ("unknown operator", "rules/on_said.yaml", "startswith", "beginswith"),
+    ("unknown operator", "rules/on_said.yaml", "equals", "startswith"),
     ("no null", "rules/on_said.yaml", 'pattern: "say"', "pattern: null"),
     ("names such as trigger.a.b", "rules/on_said.yaml", "trigger.id:", '"trigger.ids[0]":'),
     ("patterns are not rendered", "rules/on_said.yaml", '"say"', '"{{ trigger.id }}"'),
@@ -65,6 +65,7 @@ def test_an_override_enables_a_sensor_and_can_do_nothing_else(tmp_path):
      "{type: [string, 'null']}"),
     ("version", "pack.yaml", "0.1.0", "first"),
     ("'author' is a required property", "pack.yaml", ", author: nobody", ""),
+    ("'email' is a required property", "pack.yaml", ", email: me@example.com", ""),
     ("another pack", "actions/echo.yaml", "name: echo", "name: echo\npack: other"),
 ])
 def test_what_stackstorm_or_the_local_platform_does_not_know_is_refused(

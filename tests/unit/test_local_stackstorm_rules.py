@@ -22,7 +22,7 @@ def run_rule(tmp_path, payload, parameters):
 
 def test_a_trigger_starts_the_action_of_a_rule_that_matches(tmp_path):
     with LocalStackStorm(write_pack(tmp_path), tmp_path) as st2:
-        answer = st2.dispatch("demo.said", {"id": "say it", "data": {}}, "tag")
+        answer = st2.dispatch("demo.said", {"id": "say", "data": {}}, "tag")
         assert answer == (200, {"dropped": None})
         st2.dispatch("demo.said", {"id": "do not"})
         st2.wait_idle()
@@ -85,42 +85,20 @@ def test_a_template_in_a_rule_loses_against_a_default_that_is_a_template(tmp_pat
 
 
 def test_text_with_quotes_breaks_a_template_inside_an_object(tmp_path):
-    execution = run_rule(tmp_path, {"id": 'say "x"'}, ['data: {id: "{{ trigger.id }}"}'])
-    assert execution.status == "failed"
-    execution = run_rule(tmp_path, {"id": "say x"}, ['data: {id: "{{ trigger.id }}"}'])
-    assert execution.result["parameters"]["data"] == {"id": "say x"}
+    def run(text):
+        return run_rule(tmp_path, {"id": "say", "data": {"text": text}},
+                        ['data: {text: "{{ trigger.data.text }}"}'])
+
+    assert run('"x"').status == "failed"
+    assert run("x").result["parameters"]["data"] == {"text": "x"}
 
 
-@pytest.mark.parametrize("operator, pattern, fits, does_not", [
-    ("equals", "A", "A", "a"), ("eq", True, True, False), ("nequals", "A", None, "A"),
-    ("iequals", "aB", "Ab", "abc"), ("contains", "b", ["b"], ["bb"]),
-    ("icontains", "B", "abc", "a"), ("ncontains", "b", "a", "ab"),
-    ("startswith", "ab", "abc", "bab"), ("endswith", "c", "abc", "ca"),
-    ("exists", True, 0, None), ("nexists", True, None, 0), ("inside", ["P1", "P2"], "P1", "P3"),
-    ("nin", ["P1"], "P3", "P1"), ("regex", "b+$", "abb", "ba"), ("matchregex", "b", "ba", "ab"),
-    ("lt", 5, 4, 5), ("greaterthan", 5, 6, 5), ("matchwildcard", "a*", "ab", "ba"),
-])
-def test_an_operator_decides_like_stackstorm(operator, pattern, fits, does_not):
-    rule = {"trigger.record.field": {"type": operator, "pattern": pattern}}
+def test_equal_is_what_is_there_and_the_same():
+    rule = {"trigger.record.field": {"type": "equals", "pattern": "A"}}
     criteria.check(rule)
-    assert criteria.matches(rule, {"record": {"field": fits}})
-    assert not criteria.matches(rule, {"record": {"field": does_not}})
-
-
-def test_a_path_that_ends_early_is_null_and_an_empty_payload_meets_nothing():
-    rule = {"trigger.record.field": {"type": "nexists", "pattern": True}}
-    assert criteria.matches(rule, {"record": None}) and criteria.matches(rule, {"other": 1})
-    assert not criteria.matches(rule, {})
-
-
-def test_an_operator_that_cannot_be_applied_fails_the_enforcement(tmp_path):
-    files = changed(RULE, "trigger.id", "trigger.data.id")
-    with LocalStackStorm(write_pack(tmp_path, files), tmp_path) as st2:
-        st2.dispatch("demo.said", {"id": "say"})
-        st2.wait_idle()
-        enforcement, = st2.enforcements()
-        assert enforcement.execution is None and "trigger.data.id" in enforcement.failure
-        assert not st2.executions()
+    assert criteria.matches(rule, {"record": {"field": "A"}})
+    for payload in ({"record": {"field": "a"}}, {"record": {"field": None}}, {"record": None}, {}):
+        assert not criteria.matches(rule, payload)
 
 
 def test_registering_again_sets_enabled_states_back(tmp_path):

@@ -96,19 +96,6 @@ def test_a_config_that_cannot_be_loaded_keeps_the_sensor_from_starting(tmp_path)
         assert "config value url cannot be rendered" in log.read()
 
 
-@pytest.mark.parametrize("fault, outcome", [("broker", "raised"), ("database", "nothing")])
-def test_with_the_broker_away_dispatch_raises_and_with_the_database_away_it_drops(
-        tmp_path, fault, outcome):
-    code = ("try:\n    service.dispatch('demo.said', {'id': 'say'})\n"
-            "    service.set_value('seen', 'nothing', local=False)\n"
-            "except Exception:\n    service.set_value('seen', 'raised', local=False)")
-    st2 = platform(tmp_path, code)
-    st2.dispatch_fault = fault
-    with st2:
-        wait_for(lambda: st2.datastore.get("seen") == outcome)
-        assert not [item for item in st2.trigger_instances() if item.status != "dropped"]
-
-
 def test_stopping_the_platform_leaves_no_process_behind(tmp_path):
     with platform(tmp_path, "service.set_value('polled', self.polls, local=False)") as st2:
         wait_for(lambda: st2.datastore.get("polled"))

@@ -13,8 +13,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 TESTS = '''
 import sys
 sys.path[:0] = [%(root)r, %(pack)r + "/actions", %(pack)r + "/sensors"]
-from dev.local_stackstorm import use_standin
-assert use_standin()
+sys.path.append(%(root)r + "/dev/local_stackstorm/standin")
 
 from st2tests.base import BaseActionAliasTestCase, BaseActionTestCase, BaseSensorTestCase
 from code import Code
