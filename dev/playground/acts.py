@@ -15,6 +15,8 @@ STACKFLOW, PAGERDUTY, PACK = "stackflow", "pagerduty", "pack"
 NAMES = {STACKFLOW: "StackFlow", PAGERDUTY: "PagerDuty", PACK: "Operator"}
 ON, OFF = "on", "off"
 """States of a whole side; an incident's are those of its system."""
+UNRESOLVED = ("triggered", "acknowledged")
+URGENCIES = [("high", "High urgency"), ("low", "Low urgency")]
 LONGEST = 2000
 """Characters of a text that somebody writes."""
 
@@ -53,16 +55,10 @@ class Hands:
 
     def __init__(self, site: LocalSite) -> None:
         self._site = site
-        self._since = site.platform.datastore.get("pagerduty_stackflow.start")
-        self.acts = {STACKFLOW: dict(self._switches(site.stackflow), **self._in_stackflow()),
-                     PAGERDUTY: dict(self._switches(site.pagerduty), **self._in_pagerduty()),
-                     PACK: self._as_operator()}
+        self.acts = {STACKFLOW: dict(_switches(site.stackflow), **_in_stackflow(site)),
+                     PAGERDUTY: dict(_switches(site.pagerduty), **_in_pagerduty(site)),
+                     PACK: _as_operator(site)}
         self.diary: List[Told] = []
-
-    def catalog(self) -> Dict[str, Any]:
-        """For every side its acts by name: label, states and inputs."""
-        return {side: {name: {"label": act.label, "states": act.states, "inputs": act.inputs}
-                       for name, act in acts.items()} for side, acts in self.acts.items()}
 
     def state(self, side: str) -> str:
         """Whether a side is on or off."""
@@ -75,12 +71,10 @@ class Hands:
         act = self.acts.get(str(order.get("side")), {}).get(str(order.get("act")))
         if act is None:
             raise ValueError("there is no such act")
-        side = order["side"]
-        given = {name: order.get(name) for name in act.inputs}
+        side, given = order["side"], {name: order.get(name) for name in act.inputs}
         for name, value in given.items():
-            choices = [one for one, _ in act.inputs[name]]
-            if not isinstance(value, str) or not value.strip() or len(value) > LONGEST or (
-                    choices and value not in choices):
+            fits = isinstance(value, str) and 0 < len(value.strip()) <= LONGEST
+            if not fits or act.inputs[name] and value not in dict(act.inputs[name]):
                 raise ValueError("%s does not fit" % name)
         if side != PACK and self.state(side) == OFF and OFF not in act.states:
             raise NotPossible("%s is switched off" % NAMES[side])
@@ -94,100 +88,102 @@ class Hands:
         self.diary.append(Told(at, side, who, act.words.format(done=done, **shown),
                                done if side == PACK else None))
 
-    @staticmethod
-    def _switches(simulator: Any) -> Dict[str, Act]:
-        outbox = simulator.outbox
 
-        def off() -> None:
-            simulator.faults.add("", status=503, times=sys.maxsize)
-            outbox.hold()
+def _switches(simulator: Any) -> Dict[str, Act]:
+    outbox = simulator.outbox
 
-        def on() -> None:
-            simulator.faults.clear()
-            outbox.release()
+    def off() -> None:
+        simulator.faults.add("", status=503, times=sys.maxsize)
+        outbox.hold()
 
-        return {"off": Act("Switch off", (ON,), {}, "switched off: it answers 503", off),
-                "on": Act("Switch on", (OFF,), {}, "switched on again", on),
-                "lose": Act("Lose webhook", (ON,), {}, "the next webhook will be lost",
-                            outbox.lose),
-                "double": Act("Double webhook", (ON,), {}, "the next webhook will come twice",
-                              outbox.double)}
+    def on() -> None:
+        simulator.faults.clear()
+        outbox.release()
 
-    def _in_stackflow(self) -> Dict[str, Act]:
-        desk = self._site.stackflow
-        categories = {one["stackflow_assignment_group"]: one["stackflow_category"]
-                      for one in self._site.config()["service_mapping"]}
-        groups = [(name, name if name in categories else name + " (not mapped)")
-                  for name in desk.desk.groups]
-        people = [(email, email.partition("@")[0].title() + (
-            " (not in PagerDuty)" if email == OUTSIDER else "")) for email in desk.desk.users]
-        priorities = [(name, name) for name in PRIORITIES]
+    return {"off": Act("Switch off", (ON,), {}, "switched off: it answers 503", off),
+            "on": Act("Switch on", (OFF,), {}, "switched on again", on),
+            "lose": Act("Lose webhook", (ON,), {}, "will lose its next webhook", outbox.lose),
+            "double": Act("Double webhook", (ON,), {}, "will send its next webhook twice",
+                          outbox.double)}
 
-        def create(title: str, priority: str, group: str, by: str) -> str:
-            return desk.create_incident(title, priority, group=group,
-                                        category=categories.get(group), by=by)
 
-        def hand_over(id: str, by: str, group: str) -> None:
-            desk.update(id, assignment_group=group, category=categories.get(group))
+def _in_stackflow(site: LocalSite) -> Dict[str, Act]:
+    desk = site.stackflow
+    categories = {one["stackflow_assignment_group"]: one["stackflow_category"]
+                  for one in site.config()["service_mapping"]}
+    groups = [(name, _mapped(name, name in categories)) for name in desk.desk.groups]
+    people = [(email, user.name.title() + (" (not in PagerDuty)" if email == OUTSIDER else ""))
+              for email, user in desk.desk.users.items()]
+    priorities = [(name, name) for name in PRIORITIES]
+    acting: Dict[str, Choices] = {"id": (), "by": people}
 
-        acting: Dict[str, Choices] = {"id": (), "by": people}
-        return {
-            "open": Act("Open incident", (ON,), {"title": (), "priority": priorities,
-                                                 "group": groups, "by": people},
-                        "opens {done}, {priority}, for {group}", create),
-            "assign": Act("Take it", OPEN_STATES, acting, "takes {id}",
-                          desk.assign),
-            "resolve": Act("Resolve", OPEN_STATES, acting, "resolves {id}",
-                           lambda id, by: desk.set_state(id, "resolved")),
-            "reopen": Act("Reopen", ("resolved",), acting, "reopens {id}",
-                          lambda id, by: desk.reopen(id)),
-            "close": Act("Close", ("resolved",), acting, "closes {id}",
-                         lambda id, by: desk.close(id)),
-            "breach": Act("Breach SLA", OPEN_STATES, {"id": ()}, "{id} is late for " + SLA,
-                          lambda id: desk.breach_sla(id, SLA)),
-            "cancel": Act("Cancel", OPEN_STATES, acting, "cancels {id}",
-                          lambda id, by: desk.cancel(id)),
-            "hand_over": Act("Hand over", OPEN_STATES, dict(acting, group=groups),
-                             "hands {id} to {group}", hand_over),
-            "priority": Act("Set priority", OPEN_STATES, dict(acting, priority=priorities),
-                            "makes {id} a {priority}",
-                            lambda id, by, priority: desk.set_priority(id, priority)),
-            "note": Act("Add note", OPEN_STATES + FINISHED_STATES, dict(acting, text=()),
-                        "writes a note on {id}",
-                        lambda id, by, text: desk.add_note(id, text, by=by))}
+    def create(title: str, priority: str, group: str, by: str) -> str:
+        return desk.create_incident(title, priority, group, None, categories.get(group), by)
 
-    def _in_pagerduty(self) -> Dict[str, Act]:
-        app = self._site.pagerduty
-        people = [(user.id, user.name) for user in app.account.users.values()
-                  if user.id != self._site.bot]
-        mapped = {one["pagerduty_service_id"] for one in self._site.config()["service_mapping"]}
-        services = [(one.id, one.name if one.id in mapped else one.name + " (not mapped)")
-                    for one in app.account.services.values()]
-        unresolved, acting = ("triggered", "acknowledged"), {"id": (), "by": people}
+    def hand_over(id: str, by: str, group: str) -> None:
+        desk.update(id, assignment_group=group, category=categories.get(group))
 
-        def create(title: str, urgency: str, service: str, by: str) -> int:
-            return app.incident(app.create_incident(service, title, by, urgency)).number
+    def into(state: str) -> Callable[..., None]:
+        return lambda id, by: desk.set_state(id, state)
 
-        return {
-            "open": Act("Open incident", (ON,), {
-                "title": (), "urgency": [("high", "High urgency"), ("low", "Low urgency")],
-                "service": services, "by": people}, "opens #{done} on {service}", create),
-            "acknowledge": Act("Acknowledge", ("triggered",), acting, "acknowledges #{id}",
-                               app.acknowledge),
-            "resolve": Act("Resolve", unresolved, acting, "resolves #{id}", app.resolve),
-            "reopen": Act("Reopen", ("resolved",), acting, "reopens #{id}", app.reopen),
-            "escalate": Act("Escalate", unresolved, acting, "escalates #{id}", app.escalate),
-            "move": Act("Move", unresolved, {"id": (), "service": services, "by": people},
-                        "moves #{id} to {service}", app.move),
-            "note": Act("Add note", unresolved + ("resolved",), {"id": (), "text": (), "by": people},
-                        "writes a note on #{id}", app.add_note)}
+    return {
+        "open": Act("Open incident", (ON,), {"title": (), "priority": priorities, "group": groups,
+                                             "by": people},
+                    "opens {done}, {priority}, for {group}", create),
+        "assign": Act("Take it", OPEN_STATES, acting, "takes {id}", desk.assign),
+        "resolve": Act("Resolve", OPEN_STATES, acting, "resolves {id}", into("resolved")),
+        "reopen": Act("Reopen", ("resolved",), acting, "reopens {id}", into("in_progress")),
+        "close": Act("Close", ("resolved",), acting, "closes {id}", into("closed")),
+        "breach": Act("Breach SLA", OPEN_STATES, {"id": ()}, "{id} is late for " + SLA,
+                      lambda id: desk.breach_sla(id, SLA)),
+        "cancel": Act("Cancel", OPEN_STATES, acting, "cancels {id}", into("cancelled")),
+        "hand_over": Act("Hand over", OPEN_STATES, dict(acting, group=groups),
+                         "hands {id} to {group}", hand_over),
+        "priority": Act("Set priority", OPEN_STATES, dict(acting, priority=priorities),
+                        "makes {id} a {priority}",
+                        lambda id, by, priority: desk.set_priority(id, priority)),
+        "note": Act("Add note", OPEN_STATES + FINISHED_STATES, dict(acting, text=()),
+                    "writes a note on {id}",
+                    lambda id, by, text: desk.add_note(id, text, by=by))}
 
-    def _as_operator(self) -> Dict[str, Act]:
-        def reconcile(**how: Any) -> Any:
-            # What is younger than two minutes is opened only where a time is named.
-            return self._site.platform.start_action("pagerduty_stackflow.reconcile",
-                                                    dict(how, since=self._since))
 
-        return {"drift": Act("Look for drift", (), {}, "runs reconcile with dry_run=true",
-                             lambda: reconcile(dry_run=True)),
-                "reconcile": Act("Reconcile", (), {}, "runs reconcile", reconcile)}
+def _in_pagerduty(site: LocalSite) -> Dict[str, Act]:
+    app = site.pagerduty
+    people = [(user.id, user.name) for user in app.account.users.values() if user.id != site.bot]
+    mapped = [one["pagerduty_service_id"] for one in site.config()["service_mapping"]]
+    services = [(one.id, _mapped(one.name, one.id in mapped))
+                for one in app.account.services.values()]
+    acting: Dict[str, Choices] = {"id": (), "by": people}
+
+    def create(title: str, urgency: str, service: str, by: str) -> int:
+        return app.incident(app.create_incident(service, title, by, urgency)).number
+
+    return {
+        "open": Act("Open incident", (ON,), {"title": (), "urgency": URGENCIES,
+                                             "service": services, "by": people},
+                    "opens #{done} on {service}", create),
+        "acknowledge": Act("Acknowledge", ("triggered",), acting, "acknowledges #{id}",
+                           app.acknowledge),
+        "resolve": Act("Resolve", UNRESOLVED, acting, "resolves #{id}", app.resolve),
+        "reopen": Act("Reopen", ("resolved",), acting, "reopens #{id}", app.reopen),
+        "escalate": Act("Escalate", UNRESOLVED, acting, "escalates #{id}", app.escalate),
+        "move": Act("Move", UNRESOLVED, {"id": (), "service": services, "by": people},
+                    "moves #{id} to {service}", app.move),
+        "note": Act("Add note", UNRESOLVED + ("resolved",), {"id": (), "text": (), "by": people},
+                    "writes a note on #{id}", app.add_note)}
+
+
+def _as_operator(site: LocalSite) -> Dict[str, Act]:
+    # What is younger than two minutes is opened only where a time is named.
+    since = site.platform.datastore.get("pagerduty_stackflow.start")
+
+    def reconcile(**how: Any) -> Any:
+        return site.platform.start_action("pagerduty_stackflow.reconcile", dict(how, since=since))
+
+    return {"drift": Act("Look for drift", (), {}, "runs reconcile with dry_run=true",
+                         lambda: reconcile(dry_run=True)),
+            "reconcile": Act("Reconcile", (), {}, "runs reconcile", reconcile)}
+
+
+def _mapped(name: str, known: bool) -> str:
+    return name if known else name + " (not mapped)"
