@@ -16,7 +16,7 @@ NAMES = {STACKFLOW: "StackFlow", PAGERDUTY: "PagerDuty", PACK: "Operator"}
 ON, OFF = "on", "off"
 """States of a whole side; an incident's are those of its system."""
 UNRESOLVED = ("triggered", "acknowledged")
-URGENCIES = [("high", "High urgency"), ("low", "Low urgency")]
+URGENCIES = [("high", "High"), ("low", "Low")]
 LONGEST = 2000
 """Characters of a text that somebody writes."""
 

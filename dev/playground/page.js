@@ -131,7 +131,7 @@ function buildSide(side) {
   }
   const form = find("form.open", section);
   find("button", form).textContent = acts.open.label;
-  find(".fields", form).append(...Object.keys(acts.open.inputs).filter((input) => input !== "by").map(
+  form.prepend(...Object.keys(acts.open.inputs).filter((input) => input !== "by").map(
     (input) => field(input, acts.open.inputs[input])));
   form.elements.title.value = TITLES[side];
   answering(form, side, "open", () => ({by: find("[name=by]", section).value}));
@@ -221,10 +221,10 @@ function showEntry(node, entry) {
   say(find("time", node), new Date(entry.at).toLocaleTimeString([], {hourCycle: "h23"}));
   follow(find(".steps", node), entry.steps, byIndex,
          () => element("li", {}, element("b"), element("span")),
-         (row, step) => {
-           row.dataset.tone = step.tone;
-           say(find("b", row), step.label);
-           say(find("span", row), step.words);
+         (row, [label, words, tone]) => {
+           row.dataset.tone = tone;
+           say(find("b", row), label);
+           say(find("span", row), words);
          });
 }
 
