@@ -14,6 +14,7 @@ from dev.site import LocalSite
 LINK, OTHER = "pagerduty_stackflow.link.", "pagerduty_stackflow.pagerduty."
 INCIDENTS, EVENTS = 30, 80
 """The latest ones are shown."""
+AGREED = "{stackflow} here, {pagerduty} there"
 GOOD, BAD, QUIET, BUSY, PLAIN = "good", "bad", "quiet", "busy", ""
 Shown = Dict[str, Any]
 Step = Tuple[str, str, str]
@@ -42,15 +43,17 @@ def snapshot(site: LocalSite, hands: Hands) -> Shown:
 
 def _records(site: LocalSite, links: Shown, numbers: Shown) -> Iterator[Shown]:
     """The cards of StackFlow."""
-    paired = {number: str(site.pagerduty.incident(one).number) for one, number in numbers.items()}
+    # The link learns the id of what the pack triggered with the next event of the pair.
+    paired = {number: one for one, number in numbers.items()}
     for record in site.stackflow.incidents()[:-INCIDENTS - 1:-1]:
         number = record["number"]
-        agreed = "{stackflow} here, {pagerduty} there".format(
-            **json.loads(links[number])) if number in links else None
+        link = json.loads(links.get(number, "{}"))
+        other = link.get("pagerduty_id") or paired.get(number)
         yield {"id": number, "name": number, "title": record["short_description"],
-               "state": record["state"], "rank": record["priority"], "pair": paired.get(number),
+               "state": record["state"], "rank": record["priority"],
+               "pair": str(site.pagerduty.incident(other).number) if other else None,
                "facts": {"Group": record["assignment_group"], "Assigned to": record["assigned_to"],
-                         "Last agreed": agreed},
+                         "Last agreed": AGREED.format(**link) if link else None},
                "notes": [[note["author"], note["note"]] for note in site.stackflow.notes(number)]}
 
 
@@ -171,7 +174,9 @@ def _ran(execution: Any, children: Any) -> List[Step]:
     else:
         steps.append((execution.status, "looks again later" if execution.task else "", BUSY))
     for child in children[execution.id]:
-        steps += _ran(child, children)
+        told = _ran(child, children)
+        if steps[-len(told):] != told:  # a workflow that waits looks again and again
+            steps += told
     return steps
 
 
