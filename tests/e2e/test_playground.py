@@ -23,7 +23,8 @@ from selenium.webdriver.support.ui import Select
 FLAGS = ("headless=new", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run",
          "disable-background-networking", "disable-component-update", "disable-sync",
          "window-size=1280,820")
-HOSTILE = "<img src=x onerror=\"document.title='hit'\"><script>document.title='hit'</script>[[ 7*7 ]]"
+HOSTILE = ("<img src=x onerror=\"document.title='hit'\"><script>document.title='hit'</script>"
+           "[[ 7*7 ]]")
 SEEN = """
 const words = (node, one) => node.querySelector(one).textContent;
 const cards = (side) => [...document.querySelectorAll(`#${side} .card`)].map((card) => ({
@@ -41,7 +42,7 @@ SECONDS = 30
 
 
 class Page:
-    """The page as a person uses it: controls are found by their words, incidents by their titles."""
+    """The page as a person uses it: controls are found by their words, incidents by titles."""
 
     def __init__(self, driver):
         self.driver = driver
@@ -165,6 +166,7 @@ def test_what_pages_nobody_is_explained(page):
     page.open("pagerduty", "Wi-Fi is slow", service="Office Network (not mapped)")
     page.wait_told("pre-filter: nothing to do: service P0000ZZ is not in service_mapping")
     assert page.card("pagerduty", "Slow report") is page.card("stackflow", "Wi-Fi is slow") is None
+    assert page.card("stackflow", "Slow report")["facts"]["Last agreed"] == "–"
 
 
 def test_an_acknowledgement_is_followed_and_the_stream_says_why(page):
