@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import signal
 import sys
 import threading
@@ -25,7 +26,9 @@ def made_site() -> LocalSite:
 
 def main() -> int:
     """Serve until Ctrl-C; 0 then, 1 where the port is taken."""
-    port = int(sys.argv[1]) if len(sys.argv) > 1 else 0
+    arguments = argparse.ArgumentParser(prog="python -m dev.playground")
+    arguments.add_argument("port", nargs="?", type=int, default=0, help="by default a free one")
+    port = arguments.parse_args().port
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
@@ -33,7 +36,7 @@ def main() -> int:
     with made_site() as site:
         try:
             page = PageServer(site, port)
-        except OSError as error:
+        except (OSError, OverflowError) as error:
             print("Port %d cannot be used: %s" % (port, error))
             return 1
         with page:

@@ -172,6 +172,8 @@ function makeCard(side, card) {
   for (const [name, {inputs}] of Object.entries(catalog[side]).filter(([, one]) => "id" in one.inputs)) {
     const made = control(side, name, card.id);
     made.dataset.act = name;
+    const button = find("button", made) || made;
+    button.ariaLabel = `${button.textContent} ${card.name}`;
     const direct = Object.keys(inputs).every((input) => input === "id" || input === "by");
     find(direct ? ".acts" : ".more", node).append(made);
   }

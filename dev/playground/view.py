@@ -111,7 +111,7 @@ def _webhooks(site: LocalSite, children: Dict[str, List[Any]]) -> Iterator[Shown
         rules[enforcement.trigger_instance].append(enforcement)
     for side, simulator in ((STACKFLOW, site.stackflow), (PAGERDUTY, site.pagerduty)):
         copies: Counter[str] = Counter()
-        for delivery in list(simulator.deliveries):
+        for delivery in simulator.deliveries[-EVENTS:]:
             event_id, kind, about = _event(side, json.loads(delivery.body), site)
             copy, steps = copies[event_id], [_sent(delivery, copies[event_id])]
             for instance in instances[event_id][copy:copy + 1]:

@@ -263,6 +263,9 @@ def test_what_happens_is_read_out_and_every_control_has_a_name(page):
         "css selector", "button, select, input, summary, a") if one.is_displayed() and
         not one.accessible_name]
     assert nameless == []
+    buttons = page.driver.find_elements("css selector", ".card .acts button")
+    names = [one.accessible_name for one in buttons if one.is_displayed()]
+    assert len(set(names)) == len(names) > 0
 
 
 def test_nothing_is_asked_of_any_other_address(site, page, server):
