@@ -173,7 +173,7 @@ function makeCard(side, card) {
     const made = control(side, name, card.id);
     made.dataset.act = name;
     const button = find("button", made) || made;
-    button.ariaLabel = `${button.textContent} ${card.name}`;
+    button.setAttribute("aria-label", `${button.textContent} ${card.name}`);
     const direct = Object.keys(inputs).every((input) => input === "id" || input === "by");
     find(direct ? ".acts" : ".more", node).append(made);
   }

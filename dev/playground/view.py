@@ -184,4 +184,4 @@ def _pair(one: Shown) -> str:
     """One pair of a reconcile's result."""
     name = one.get("stackflow_id") or one.get("pagerduty_incident_id") or one.get("incident_id")
     return ": ".join(filter(None, (name, ", ".join(one.get("writes") or ()), one.get("reason"),
-                                   one.get("message"), one.get("hint"))))
+                                   one.get("message"))))
