@@ -7,14 +7,11 @@ from typing import List, Optional, Tuple
 
 from .errors import NotFoundError
 from .incidents import (PagerDutyIncident, StackFlowIncident, dedup_key, last_resort_key,
-                        number_of_key, pagerduty_id_of_mark, reaches, record_of_key)
+                        number_of_key, pagerduty_id_of_mark, record_of_key)
 from .links import VISIBLE, Link
-from .merge import (ACKNOWLEDGED, ANOTHER, CARRIED, DONE_STATES, MERGED, NOBODY, OPEN,
-                    PAGERDUTY, RESOLVED, SET_IN_PROGRESS, STACKFLOW, STATUS, Situation)
+from .merge import DONE_STATES, OPEN, RESOLVED, SET_IN_PROGRESS
 from .pack import Pack
 from .reopenings import last_entry, look_for_reopening
-from .routing import entry_of_service, find_route, same_name
-from .settings import Settings
 
 MERGES = 10
 """Merges that are followed in a row."""
@@ -288,84 +285,3 @@ def _share(pack: Pack, link: Link, incident_id: str) -> Link:
             pack.links.write(replace(other, shared=True))
     pack.links.merge_into(incident_id, link.number)
     return replace(link, shared=True)
-
-
-def situation(pack: Pack, pair: Pair, force: bool = False) -> Situation:
-    """The pair as the merge sees it; an incident that was not read counts as it was last agreed."""
-    settings, link, record = pack.settings, pair.link, pair.record
-    assignee = NOBODY
-    if record is not None and record.assigned_to:
-        carried = record.assigned_to == link.assignee or keeps_team(settings, pair)
-        assignee = CARRIED if carried else ANOTHER
-    if pair.incident is None:
-        there = link.pagerduty
-        if there == ACKNOWLEDGED and assignee == ANOTHER:
-            there = OPEN  # PagerDuty may have un-acknowledged it since; once more does no harm
-    elif pair.incident.merged_into:
-        there = MERGED
-    else:
-        there = STATUS.get(pair.incident.status, OPEN)
-    reopened = pair.reopened
-    if force and record is not None and record.state not in DONE_STATES:
-        reopened = STACKFLOW  # a person asks for a page whatever PagerDuty says
-    return Situation(
-        agreed_stackflow=link.stackflow, agreed_pagerduty=link.pagerduty,
-        stackflow=record.state if record else None, assignee=assignee, pagerduty=there,
-        reopened=reopened, moved=link.moved, handed=_handed(settings, pair),
-        bidirectional_sync=settings.bidirectional_sync, auto_acknowledge=settings.auto_acknowledge,
-        reaches_threshold=force or reaches(record.priority if record else None,
-                                           settings.priority_threshold))
-
-
-def place(settings: Settings, pair: Pair) -> Tuple[Optional[str], Optional[str]]:
-    """The services that the pair stands on: that of the record's group and category, None where it
-    has no entry, and PagerDuty's, as far as it is known.
-    """
-    record, incident = pair.record, pair.incident
-    route = find_route(settings, record.assignment_group, record.category) if record else None
-    service = incident.service_id if incident else pair.link.service_id
-    return route.mapping.service_id if route else None, service
-
-
-def _handed(settings: Settings, pair: Pair) -> Optional[str]:
-    """The side on which the incident was handed to another mapped team since the last agreement.
-
-    Where both sides were changed, or nothing tells which one, it is the side of the event that this
-    run is about, else PagerDuty: that team is being paged already.
-    """
-    link = pair.link
-    here, there = place(settings, pair)
-    if pair.record is None or link.shared or there is None or (here == there and not link.moving):
-        return None
-    mapped = entry_of_service(settings, there) is not None
-    if link.group is None:  # the link was lost; our own trigger tells where PagerDuty had it first
-        stayed = link.dedup_key is not None and there == link.service_id
-        left = stayed and mapped or pair.told == STACKFLOW
-        moved = not stayed or pair.told == PAGERDUTY
-    else:
-        left = bool(link.moving) or not same_name(link.group, pair.record.assignment_group)
-        moved = there not in (link.service_id, link.moving)
-    if not settings.bidirectional_sync or not mapped:
-        moved = False
-    if here is None or not left:
-        return PAGERDUTY if moved else None
-    return (pair.told or PAGERDUTY) if moved else STACKFLOW
-
-
-def stranded(settings: Settings, pair: Pair) -> bool:
-    """Whether the record of an open pair was handed to a group that no entry pages: the team before
-    keeps the incident.
-    """
-    record, link = pair.record, pair.link
-    known = link.group is not None or pair.told == STACKFLOW
-    return (record is not None and record.state not in DONE_STATES and known and
-            link.pagerduty in (OPEN, ACKNOWLEDGED) and not link.shared and
-            not same_name(link.group, record.assignment_group) and
-            place(settings, pair)[0] is None)
-
-
-def keeps_team(settings: Settings, pair: Pair) -> bool:
-    """Whether this run is about a group that no entry pages: who was assigned with it acknowledges
-    nothing.
-    """
-    return pair.told == STACKFLOW and stranded(settings, pair)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Dict, List, Optional, Tuple
 
 from . import merge
+from .deciding import place
 from .errors import ConflictError
 from .incidents import (CLIENT, PagerDutyIncident, StackFlowIncident, dedup_key, format_time, mark,
                         last_resort_key, number_of_key, record_url)
@@ -14,7 +15,7 @@ from .links import Link
 from .moves import move
 from .pack import Pack
 from .pagerduty.events import fingerprint
-from .pairs import Pair, owner_of_mark, place
+from .pairs import Pair, owner_of_mark
 from .routing import entry_of_service, priority_for, route_for_opening, severity
 from .settings import ServiceMapping, Settings
 from .templates import public_mapping, render
