@@ -28,8 +28,9 @@ def look_for_reopening(pack: Pack, link: Link, record: StackFlowIncident,
     resolved.
     """
     if incident.status != "resolved" and link.pagerduty == RESOLVED:
-        sent = parse_time((stored or link).sent_at)
-        if sent is not None and not link.rest_only and pack.clock.now() - sent <= VISIBLE:
+        before = stored or link  # a move that is seen only now did not keep the event from it
+        sent = parse_time(before.sent_at)
+        if sent is not None and not before.rest_only and pack.clock.now() - sent <= VISIBLE:
             if _is_on_its_way(pack, sent, incident):
                 return link, None, None  # it counts as agreed
             incident = pack.rest.incident(incident.id)  # it may have come since the first look
@@ -38,8 +39,7 @@ def look_for_reopening(pack: Pack, link: Link, record: StackFlowIncident,
     live = incident.status != "resolved"
     reopened = None
     if record.state in DONE_STATES and live:
-        known = parse_time(link.stackflow_at) if link.stackflow == RESOLVED else None
-        here = parse_time(record.fields.get("resolved_at")) or known or record.updated_at
+        here = parse_time(record.fields.get("resolved_at")) or record.updated_at
         if link.stackflow == RESOLVED and link.pagerduty == RESOLVED:
             if _was_lost(pack, link, incident, stored, here):
                 link = replace(link, pagerduty=OPEN)

@@ -174,6 +174,8 @@ def _taken_at_its_word(pack: Pack, hint: Optional[StackFlowIncident],
     applied = parse_time(link.stackflow_at)
     if applied and hint.updated_at < applied or link.writing == hint.state:
         return None
+    if link.stackflow == merge.RESOLVED and hint.state not in merge.DONE_STATES:
+        return None  # opened again: PagerDuty tells whether before or after its own resolve
     if link.stackflow != merge.RESOLVED:  # stamps of whole seconds, and resolves that nobody saw
         earlier = link.assignee and not hint.assigned_to  # its creation, told once more
         if hint.updated_at == applied and (hint.state in merge.DONE_STATES or earlier):

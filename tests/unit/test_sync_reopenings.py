@@ -1,0 +1,187 @@
+"""What a person opened again, and what only looks like it: stories that random histories found."""
+
+import pytest
+from world import Crash, World
+
+from pagerduty_stackflow.reconcile import reconcile
+
+GROUP = "Platform Engineering"
+KEY = "stackflow:acme.stackflow.example:"
+
+
+@pytest.fixture
+def world():
+    return World()
+
+
+def created(world, **fields):
+    number = world.stackflow.create_incident("Timeout", "P1", group=GROUP, **fields)
+    world.settle()
+    return number, world.pagerduty.incidents(dedup_key=KEY + number)[0].id
+
+
+def born_there(world, service=None):
+    incident = world.pagerduty.create_incident(service or world.api, "Disk full", world.casey)
+    world.settle()
+    return world.records_of(incident)[0]["number"], incident
+
+
+def unheard(world, *acts):
+    """Each act in a second of its own, and no webhook of it arrives."""
+    world.listening = False
+    for act in acts:
+        world.run(1)
+        act()
+    world.run(1)
+    world.stackflow.outbox.discard(world.stackflow.subscriptions[0].id)
+    for subscription in world.pagerduty.subscriptions():
+        world.pagerduty.outbox.discard(subscription)
+    world.listening = True
+
+
+def waiting(world):
+    """The runs that deliveries caused and that have not run yet."""
+    world.run(2)
+    runs, world.queue = world.queue, []
+    return runs
+
+
+def kill_after(world, one, call):
+    """Kill a run right after the call that begins like this."""
+    calls = [""]
+
+    def before_call(what):
+        if calls[-1].startswith(call):
+            world.before_call = lambda what: None
+            raise Crash(what)
+        calls.append(what)
+
+    world.before_call = before_call
+    with pytest.raises(Crash):
+        world.run_one(one)
+
+
+def state(world, number):
+    return world.stackflow.incident(number)["state"]
+
+
+def there(world, incident):
+    return world.pagerduty.incident(incident).status
+
+
+# What only looks like a reopening in PagerDuty.
+
+def test_the_end_of_a_snooze_is_no_reopening(world):
+    number, incident = created(world)
+    world.stackflow.set_state(number, "resolved")
+    world.settle()
+    world.pagerduty.reopen(incident, world.casey)
+    world.settle()
+    world.pagerduty.snooze(incident, 600, world.casey)
+    world.settle()
+    unheard(world, lambda: world.stackflow.set_state(number, "resolved"))
+    world.run(700)
+    reconcile(world.pack())
+    assert (state(world, number), there(world, incident)) == ("resolved", "resolved")
+
+
+def test_a_resolve_that_arrives_between_two_reads_is_no_reopening(world):
+    number, incident = created(world)
+    world.stackflow.cancel(number)
+    world.run(1)
+    world.pagerduty.acknowledge(incident, world.casey)
+    cancelled, acknowledged = waiting(world)
+    world.run_one(cancelled)
+    world.stackflow.faults.add("GET /prod/api/incidents", status=500)  # PagerDuty was read by then
+    world.run_one(acknowledged)
+    world.settle()
+    assert len(world.stackflow.incidents()) == 1
+    assert (state(world, number), there(world, incident)) == ("cancelled", "resolved")
+
+
+def test_a_resolve_is_on_its_way_also_to_an_incident_that_was_moved_meanwhile(world):
+    number, incident = created(world)
+    world.stackflow.set_state(number, "resolved")
+    world.run(1)
+    world.stackflow.reopen(number)
+    world.run(1)
+    world.pagerduty.move(incident, world.other, world.casey)
+    for one in waiting(world):
+        world.run_one(one)
+    world.settle()
+    assert state(world, number) == "in_progress"
+    assert [one.status for one in world.pagerduty.incidents()] == ["resolved", "triggered"]
+
+
+def test_what_another_run_opened_again_before_it_was_killed_is_no_reopening_by_a_person(world):
+    number, incident = created(world)
+    world.pagerduty.resolve(incident, world.casey)
+    world.settle()
+    world.pagerduty.reopen(incident, world.casey)
+    reopened, = waiting(world)
+    kill_after(world, reopened, "PATCH")
+    assert state(world, number) == "in_progress"
+    world.run(1)
+    world.pagerduty.resolve(incident, world.casey)
+    world.settle()
+    assert (state(world, number), len(world.pagerduty.incidents())) == ("resolved", 1)
+
+
+# What is one.
+
+def test_a_reopening_stays_although_the_cancelled_record_was_changed_after_it(world):
+    number, incident = created(world)
+    world.stackflow.cancel(number)
+    world.settle()
+    unheard(world, lambda: world.pagerduty.reopen(incident, world.casey))
+    world.run(600)
+    unheard(world, lambda: world.stackflow.set_priority(number, "P2"))
+    world.act("set_stackflow_state", incident_id=incident, state="in_progress")
+    assert there(world, incident) == "triggered"
+    assert state(world, world.records_of(incident)[0]["number"]) == "new"
+
+
+def test_a_reopening_in_stackflow_is_known_from_its_own_event_whatever_comes_next(world):
+    number, incident = born_there(world)
+    world.stackflow.set_state(number, "resolved")
+    world.run(1)
+    world.pagerduty.resolve(incident, world.casey)
+    world.run(1)
+    world.stackflow.reopen(number)
+    runs = sorted(waiting(world), key=lambda one: ("resolve_incident", "set_stackflow_state",
+                                                   "trigger_incident").index(one.action))
+    for one in runs:
+        world.run_one(one)
+    world.settle()
+    assert state(world, number) == "in_progress" and world.sf_writes(number) == []
+    assert world.pagerduty.incidents()[-1].status == "triggered"
+
+
+def test_what_was_opened_again_is_resolved_by_rest_as_no_event_reaches_a_closed_alert(world):
+    number, incident = created(world)
+    unheard(world, lambda: world.pagerduty.resolve(incident, world.casey),
+            lambda: world.pagerduty.reopen(incident, world.casey))
+    world.stackflow.set_state(number, "resolved")
+    world.run(120)
+    world.settle()
+    world.run(120)
+    reconcile(world.pack())
+    assert there(world, incident) == "resolved"
+
+
+def test_a_record_that_carries_on_and_is_cancelled_too_is_followed_by_a_third(world):
+    number, incident = born_there(world)
+    world.stackflow.set_state(number, "resolved")
+    world.settle()
+    world.stackflow.close(number)
+    world.settle()
+    for _ in range(2):
+        world.pagerduty.reopen(incident, world.casey)
+        world.settle()
+        number = world.records_of(incident)[-1]["number"]
+        world.stackflow.cancel(number)
+        world.settle()
+    world.pagerduty.reopen(incident, world.casey)
+    world.settle()
+    assert [one["state"] for one in world.records_of(incident)] == [
+        "closed", "cancelled", "cancelled", "new"]
