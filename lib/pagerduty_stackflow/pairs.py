@@ -215,7 +215,8 @@ def _other_incident(pack: Pack, link: Link, incident: Optional[PagerDutyIncident
         newer = known is None or found[1] > known[1]
         if not newer and incident is not None:
             # A trigger whose answer was lost was sent again, and came after a resolve.
-            newer = incident.status == "resolved" and other.status != "resolved"
+            newer = (incident.status == "resolved" and incident.merged_into is None and
+                     other.status != "resolved")
         if incident is None or newer:
             return replace(link, pagerduty_id=about, dedup_key=key, service_id=other.service_id,
                            rest_only=False, moved=False,
@@ -281,7 +282,9 @@ def _share(pack: Pack, link: Link, incident_id: str) -> Link:
         return link
     for number in others:
         other = pack.links.read(number)[0]
-        if other is not None and not other.shared and not other.replaced_by:
+        if other is None or other.pagerduty_id not in (None, incident_id):
+            continue  # it follows when its own incident is looked at
+        if not other.shared and not other.replaced_by:
             pack.links.write(replace(other, shared=True))
     pack.links.merge_into(incident_id, link.number)
     return replace(link, shared=True)

@@ -185,3 +185,102 @@ def test_a_record_that_carries_on_and_is_cancelled_too_is_followed_by_a_third(wo
     world.settle()
     assert [one["state"] for one in world.records_of(incident)] == [
         "closed", "cancelled", "cancelled", "new"]
+
+
+# Merges.
+
+def test_a_record_that_is_resolved_leaves_a_shared_incident_to_the_others(world):
+    """Its alert may be the only one that is open there, and the last alert takes the incident along.
+    """
+    first, incident = born_there(world)
+    second, source = created(world)
+    world.pagerduty.merge(incident, [source], world.casey)
+    world.settle()
+    world.stackflow.set_state(second, "resolved")
+    world.settle()
+    assert (there(world, incident), state(world, first)) == ("triggered", "new")
+    world.stackflow.set_state(first, "resolved")
+    world.settle()
+    assert there(world, incident) == "resolved"
+
+
+def never_shown(world):
+    """PagerDuty's webhooks are lost, so only the dedup key leads to the incident."""
+    world.pagerduty.outbox.lose(2)
+    return created(world)
+
+
+@pytest.mark.parametrize("make", [created, never_shown, born_there])
+def test_an_incident_that_was_opened_again_and_merged_resolves_nothing(world, make):
+    number, source = make(world)
+    world.stackflow.set_state(number, "resolved")
+    world.settle()
+    _, target = born_there(world)
+    unheard(world, lambda: world.pagerduty.reopen(source, world.casey),
+            lambda: world.pagerduty.merge(target, [source], world.casey))
+    world.run(120)
+    world.act("trigger_incident", incident_id=number)
+    assert (there(world, target), state(world, number)) == ("triggered", "in_progress")
+
+
+def merged(world):
+    """Two records, the incident of the first merged into that of the second."""
+    first, source = born_there(world)
+    second, target = born_there(world)
+    world.pagerduty.merge(target, [source], world.casey)
+    world.settle()
+    return first, second, target
+
+
+def test_a_shared_incident_waits_also_for_a_record_whose_reopening_nobody_saw(world):
+    first, second, target = merged(world)
+    world.stackflow.set_state(first, "resolved")
+    world.settle()
+    unheard(world, lambda: world.stackflow.reopen(first))
+    world.stackflow.cancel(second)
+    world.settle()
+    assert (there(world, target), state(world, first)) == ("triggered", "in_progress")
+
+
+def test_a_reopening_is_compared_with_a_resolve_of_the_shared_incident_that_nobody_saw(world):
+    first, second, target = merged(world)
+    world.stackflow.set_state(first, "resolved")
+    world.settle()
+    unheard(world, lambda: world.pagerduty.resolve(target, world.casey))
+    world.stackflow.reopen(first)
+    world.settle()
+    reconcile(world.pack())
+    assert (state(world, first), state(world, second)) == ("in_progress", "resolved")
+    assert [one.status for one in world.pagerduty.incidents()] == ["resolved"] * 2 + ["triggered"]
+
+
+def test_a_merge_into_an_incident_that_its_own_record_does_not_know_yet(world):
+    """The record's run was killed between the trigger and the memory of it."""
+    first, _ = created(world)
+    world.stackflow.set_state(first, "resolved")
+    world.settle()
+    world.stackflow.reopen(first)
+    one, = waiting(world)
+    kill_after(world, one, "POST /v2/enqueue")
+    world.settle()
+    second, source = born_there(world)
+    target = world.pagerduty.incidents(dedup_key=KEY + first + ":1")[0].id
+    world.pagerduty.merge(target, [source], world.casey)
+    world.settle()
+    world.pagerduty.resolve(target, world.casey)
+    world.settle()
+    assert (state(world, first), state(world, second)) == ("resolved", "resolved")
+
+
+def test_an_alert_that_a_merge_brought_is_no_second_trigger(world):
+    number, source = created(world)
+    world.stackflow.cancel(number)
+    world.settle()
+    target = world.pagerduty.create_incident(world.other, "Disk full", world.casey)
+    world.settle()
+    unheard(world, lambda: world.pagerduty.reopen(source, world.casey),
+            lambda: world.pagerduty.merge(target, [source], world.casey))
+    world.run(120)
+    world.act("create_stackflow_incident", incident_id=target)
+    replacement, = world.records_of(target)
+    assert (there(world, target), replacement["state"]) == ("triggered", "new")
