@@ -80,15 +80,14 @@ def _handed(settings: Settings, pair: Pair) -> Optional[str]:
     here, there = place(settings, pair)
     if pair.record is None or link.shared or there is None or (here == there and not link.moving):
         return None
-    mapped = entry_of_service(settings, there) is not None
     if link.group is None:  # the link was lost; our own trigger tells where PagerDuty had it first
         stayed = link.dedup_key is not None and there == link.service_id
-        left = stayed and mapped or pair.told == merge.STACKFLOW
-        moved = not stayed or pair.told == merge.PAGERDUTY
+        left = stayed or pair.told == merge.STACKFLOW
+        moved = not stayed and here is not None or pair.told == merge.PAGERDUTY
     else:
         left = bool(link.moving) or not same_name(link.group, pair.record.assignment_group)
         moved = there not in (link.service_id, link.moving)
-    if not settings.bidirectional_sync or not mapped:
+    if not settings.bidirectional_sync or entry_of_service(settings, there) is None:
         moved = False
     if here is None or not left:
         return merge.PAGERDUTY if moved else None
@@ -126,7 +125,8 @@ def agreed(pack: Pack, pair: Pair, decision: merge.Decision) -> Link:
         link = replace(link, assignee=_assignee(link, record, carried),
                        stackflow_at=_later(link.stackflow_at, record))
         here, there = place(pack.settings, pair)
-        if here == there or link.group is None and pair.told is None:
+        unknown = link.group is None and pair.told is None and merge.RESOLVED not in both
+        if here == there or unknown:
             link = replace(link, group=record.assignment_group, service_id=there, moving=None)
     return link
 

@@ -12,6 +12,7 @@ from .links import VISIBLE, Link
 from .merge import DONE_STATES, OPEN, RESOLVED, SET_IN_PROGRESS
 from .pack import Pack
 from .reopenings import last_entry, look_for_reopening
+from .routing import find_route
 
 MERGES = 10
 """Merges that are followed in a row."""
@@ -80,12 +81,8 @@ def _read_both(pack: Pack, link: Link, about: Optional[str], known: Pair) -> Pai
     else:
         record = known.record or find_record(pack, link.number)
         link, incident = _rebuild(pack, link, record)
-    if link.writing == RESOLVED and record is not None and record.state in DONE_STATES:
-        # Another run wrote it because PagerDuty was resolved: no person resolved it in StackFlow.
-        link = replace(link, stackflow=RESOLVED, pagerduty=RESOLVED)
-    elif link.writing == SET_IN_PROGRESS and link.stackflow == RESOLVED and (
-            record is not None and record.state not in DONE_STATES):
-        link = replace(link, stackflow=OPEN, pagerduty=OPEN)  # nor did one open it again there
+    if record is not None and link.writing:
+        link = _as_written(pack, link, record)
     if about and not link.shared and (incident is None or incident.id != about):
         link, incident = _other_incident(pack, link, incident, about)
     if incident is not None and incident.merged_into is None and (
@@ -93,6 +90,22 @@ def _read_both(pack: Pack, link: Link, about: Optional[str], known: Pair) -> Pai
         link = _share(pack, replace(link, pagerduty_id=incident.id), incident.id)
     link, incident = _follow_merges(pack, link, incident)
     return Pair(link if incident is None else seen_as(link, incident), record, incident)
+
+
+def _as_written(pack: Pack, link: Link, record: StackFlowIncident) -> Link:
+    """The link with what another run wrote to the record and could not remember: PagerDuty had it so,
+    and no person did it in StackFlow.
+    """
+    done = record.state in DONE_STATES
+    if link.writing == RESOLVED and done:
+        return replace(link, stackflow=RESOLVED, pagerduty=RESOLVED)
+    if link.writing == SET_IN_PROGRESS and link.stackflow == RESOLVED and not done:
+        return replace(link, stackflow=OPEN, pagerduty=OPEN)
+    if link.writing == record.assignment_group:
+        route = find_route(pack.settings, record.assignment_group, record.category)
+        return replace(link, group=link.writing,
+                       service_id=route.mapping.service_id if route else link.service_id)
+    return link
 
 
 def seen_as(link: Link, incident: PagerDutyIncident) -> Link:

@@ -3,6 +3,7 @@
 import pytest
 from world import Crash, World
 
+from pagerduty_stackflow.links import Links
 from pagerduty_stackflow.reconcile import reconcile
 
 GROUP = "Platform Engineering"
@@ -284,3 +285,56 @@ def test_an_alert_that_a_merge_brought_is_no_second_trigger(world):
     world.act("create_stackflow_incident", incident_id=target)
     replacement, = world.records_of(target)
     assert (there(world, target), replacement["state"]) == ("triggered", "new")
+
+
+# What a killed run wrote.
+
+def without_a_link(world):
+    """A record whose run was killed right after it was created."""
+    incident = world.pagerduty.create_incident(world.api, "Disk full", world.casey)
+    one, = waiting(world)
+    kill_after(world, one, "POST /prod/api/incidents")
+    number = world.records_of(incident)[0]["number"]
+    assert Links(world.store).read(number)[0] is None
+    return number, incident
+
+
+@pytest.mark.parametrize("service, group", [("other", GROUP), ("database", "Database Reliability")])
+def test_without_a_link_the_team_that_pagerduty_pages_keeps_the_incident(world, service, group):
+    number, incident = without_a_link(world)
+    unheard(world, lambda: world.pagerduty.move(incident, getattr(world, service), world.casey))
+    world.act("trigger_incident", incident_id=number)
+    assert world.pagerduty.incident(incident).service_id == getattr(world, service)
+    assert world.stackflow.incident(number)["assignment_group"] == group
+
+
+def test_without_a_link_a_move_is_followed_also_after_a_resolve_and_a_reopening(world):
+    number, incident = without_a_link(world)
+    unheard(world, lambda: world.pagerduty.move(incident, world.database, world.casey),
+            lambda: world.pagerduty.resolve(incident, world.casey))
+    world.act("set_stackflow_state", incident_id=incident, state="resolved")
+    world.pagerduty.reopen(incident, world.casey)
+    world.settle()
+    assert world.stackflow.incident(number)["assignment_group"] == "Database Reliability"
+
+
+def test_without_a_link_a_group_that_nobody_mapped_is_left_to_who_chose_it(world):
+    number, incident = without_a_link(world)
+    unheard(world, lambda: world.stackflow.assign(number, group="Nobody Mapped"))
+    world.act("set_stackflow_state", incident_id=incident, state="in_progress")
+    assert world.stackflow.incident(number)["assignment_group"] == "Nobody Mapped"
+
+
+@pytest.mark.parametrize("service, group", [("other", "Database Reliability"), ("api", GROUP)])
+def test_a_group_that_a_killed_run_wrote_is_no_choice_of_a_person(world, service, group):
+    number, incident = born_there(world)
+    world.pagerduty.move(incident, world.database, world.casey)
+    one, = waiting(world)
+    kill_after(world, one, "PATCH")
+    assert world.stackflow.incident(number)["assignment_group"] == "Database Reliability"
+    world.run(1)
+    world.pagerduty.move(incident, getattr(world, service), world.casey)
+    world.settle()
+    reconcile(world.pack())
+    assert world.pagerduty.incident(incident).service_id == getattr(world, service)
+    assert world.stackflow.incident(number)["assignment_group"] == group
