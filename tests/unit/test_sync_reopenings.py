@@ -299,6 +299,21 @@ def without_a_link(world):
     return number, incident
 
 
+def test_a_record_that_a_killed_run_made_to_carry_on_resolves_its_incident_when_cancelled(world):
+    number, incident = born_there(world)
+    world.stackflow.set_state(number, "resolved")
+    world.settle()
+    world.stackflow.close(number)
+    world.settle()
+    world.pagerduty.reopen(incident, world.casey)
+    one, = waiting(world)
+    kill_after(world, one, "POST /prod/api/incidents/")  # the note on the old record
+    world.stackflow.cancel(world.records_of(incident)[-1]["number"])
+    world.settle()
+    assert [one["state"] for one in world.records_of(incident)] == ["closed", "cancelled"]
+    assert there(world, incident) == "resolved"
+
+
 @pytest.mark.parametrize("service, group", [("other", GROUP), ("database", "Database Reliability")])
 def test_without_a_link_the_team_that_pagerduty_pages_keeps_the_incident(world, service, group):
     number, incident = without_a_link(world)
