@@ -34,6 +34,8 @@ class Checks:
     def __init__(self, world: Any, diary: Diary) -> None:
         self._world = world
         self._diary = diary
+        self.at_the_end = False
+        """Whether what came of the reconcile's own writes is done as well."""
 
     def _record(self, thread: Thread) -> Dict[str, Any]:
         fields: Dict[str, Any] = self._world.stackflow.desk.incidents[thread.number].fields
@@ -45,34 +47,63 @@ class Checks:
     def _threads(self) -> Iterator[Thread]:
         """The pairs that are to be in step."""
         for thread in self._diary.threads.values():
-            if not (thread.old or thread.replaced or thread.duplicate):
+            if not (thread.old or thread.replaced or thread.duplicate or self._never_known(thread)):
                 yield thread
+
+    def _never_known(self, thread: Thread) -> bool:
+        """A limit: of what a run opened and could not remember nothing is known, if people end it
+        before anybody looks: they finish the record, or resolve the incident of one that they
+        lowered.
+        """
+        record, opened = self._record(thread), [
+            entry for entry in thread.entries if entry.what in ("create", "trigger") and
+            entry.forgotten]
+        if not opened or self._was_looked_at(thread, opened[-1]):
+            return False
+        if opened[-1].what == "create":
+            return record["state"] in DONE
+        return not self._incident(thread.incident).open and record["priority"] not in PAGING
+
+    def _was_looked_at(self, thread: Thread, since: Entry) -> bool:
+        return any(look.number == thread.number and look.position > since.position
+                   for look in self._diary.looks)
 
     def _pages(self, record: Dict[str, Any]) -> bool:
         groups = {entry.assignment_group for entry in self._world.settings.service_mapping}
         return record["assignment_group"] in groups
 
+    def _is_told_next(self, thread: Thread) -> bool:
+        """Whether an event has yet to bring the resolve of an incident to this record: the pack sent
+        it for another one, when a merge had not been heard of.
+        """
+        last = last_word(thread)
+        return last is not None and last.unheard and not self.at_the_end
+
     # At rest.
 
     def convergence(self) -> Iterator[str]:
-        """Every pair is in step by the contract table."""
+        """Every pair is in step by the contract table. A limit: an event may not reach an incident
+        that was moved to a service that nobody mapped, and the reconcile does not list it.
+        """
+        mapped = {entry.service_id for entry in self._world.settings.service_mapping}
         for thread in self._threads():
             record, incident = self._record(thread), self._incident(thread.incident)
             done = record["state"] in DONE
             if incident is None:
                 if not done and record["priority"] in PAGING and self._pages(record):
                     yield "%s is open and nobody was paged" % thread.number
-            elif not done and not incident.open and self._pages(record):
+            elif not done and not incident.open and self._pages(record) and not (
+                    self._is_told_next(thread)):
                 yield "%s is %s, %s is resolved" % (thread.number, record["state"], incident.id)
-            elif done and incident.open and all(
-                    self._record(other)["state"] in DONE
-                    for other in self._diary.standing_on(incident.id)):
+            elif done and incident.open and incident.service_id in mapped and (
+                    not self._out_of_sight(thread, last_word(thread))) and all(
+                        self._record(other)["state"] in DONE
+                        for other in self._diary.standing_on(incident.id)):
                 yield "%s is %s, %s is %s" % (thread.number, record["state"], incident.id,
                                               incident.status)
             elif incident.open and not done:
                 yield from self._acknowledgement(thread, record, incident)
                 yield from self._place(thread, record, incident)
-        mapped = {entry.service_id for entry in self._world.settings.service_mapping}
         known = {one for thread in self._diary.threads.values()
                  for one in thread.own + [thread.incident]}
         for incident in self._world.pagerduty.account.incidents.values():
@@ -111,6 +142,8 @@ class Checks:
         here = services.get(record["assignment_group"])
         if thread.merged or here is None or incident.service_id not in services.values():
             return
+        if any(entry.what in ("create", "trigger") and entry.forgotten for entry in thread.entries):
+            return  # nothing tells who handed over what: PagerDuty's place may count
         if here != incident.service_id:
             yield "%s is with %s, %s is on %s" % (thread.number, record["assignment_group"],
                                                   incident.id, incident.service_id)
@@ -162,13 +195,16 @@ class Checks:
             closed = last is not None and last.closes
             others = [self._record(other)["state"] for other in
                       self._diary.standing_on(thread.incident or "") if other is not thread]
+            if self._is_told_next(thread):
+                continue
             if closed == (state in DONE) or (state in FINAL and not closed and
                                              any(one not in DONE for one in others)):
                 continue
             if not (self._reopened_unseen(thread, last) or
                     self._cancelled_when(thread, last, state) or
                     self._clocks_apart(thread, last) or
-                    self._both_opened_again(thread, last)):
+                    self._both_opened_again(thread, last) or
+                    self._out_of_sight(thread, last)):
                 yield "%s is %s, and the last word was: %s" % (thread.number, state,
                                                                last or "its creation")
 
@@ -219,6 +255,21 @@ class Checks:
             min(there[-1], here[-1]) < look.position <= last.position and look.full and
             look.number in (None, thread.number) for look in self._diary.looks)
 
+    def _out_of_sight(self, thread: Thread, last: Optional[Entry]) -> bool:
+        """Two more: what is opened again in PagerDuty and merged, or brought to a service that nobody
+        mapped, before anybody looks, is open where nothing leads to its record.
+        """
+        if last is None or last.what != "reopen":
+            return False
+        mapped = {entry.service_id for entry in self._world.settings.service_mapping}
+        return self._incident(thread.incident).service_id not in mapped or any(
+            entry.what == "merge" and entry.position > last.position and
+            entry.subject == last.subject for entry in thread.entries)
+
+    def out_of_sight(self) -> bool:
+        """Whether this limit was met: then a late event still finds something to do."""
+        return any(self._out_of_sight(thread, last_word(thread)) for thread in self._threads())
+
     # At any time.
 
     def no_duplicates(self) -> Iterator[str]:
@@ -241,16 +292,18 @@ class Checks:
 
     def echoes(self, entries: List[Entry]) -> Iterator[str]:
         """What came back of a reconcile's own writes wrote nothing, but that a record which shares
-        its incident follows an acknowledgement for the other one.
+        its incident follows an acknowledgement, or an unheard resolve, for the other one.
         """
         for entry in entries:
             thread = self._diary.threads.get(entry.subject)
-            if entry.by == PACK and not (thread and thread.merged and entry.value == "in_progress"):
+            if entry.by == PACK and not (thread and thread.merged and (
+                    entry.value == "in_progress" or self._is_told_next(thread))):
                 yield "no loops: an echo caused: %s" % entry
 
     def no_loops(self) -> Iterator[str]:
         """Each state write of the pack follows from one act of a person on the other side, which
-        nothing followed from before.
+        nothing followed from before. A limit: what a run acknowledged and could not remember may be
+        acknowledged once more.
         """
         threads = list(self._diary.threads.values())
         spent: Dict[str, Set[int]] = {thread.number: set() for thread in threads}
@@ -264,23 +317,10 @@ class Checks:
                       for cause in thread.entries + thread.found
                       if cause.position < entry.position and _causes(entry, cause, thread) and
                       cause.position not in spent[thread.number]]
-            if not causes and entry.what == "acknowledge" and self._forgotten(entry):
-                continue
-            if causes:
-                spent[causes[0][0]].add(causes[0][1])
-            else:
+            if not causes:
                 yield "%s follows from nothing" % entry
-
-    def _forgotten(self, entry: Entry) -> bool:
-        """Another limit: an acknowledgement by a run that could not remember it, which PagerDuty took
-        back, is known from PagerDuty's log only while its record stays as it was.
-        """
-        given = [one for one in self._diary.incidents[entry.subject] if one.by == PACK and
-                 one.what == "acknowledge" and one.position < entry.position and
-                 any(began <= one.at <= end for began, end in self._diary.failed)]
-        return bool(given) and any(
-            one.position > given[-1].position and one.by == PERSON and
-            one.subject in self._diary.threads for one in self._diary.entries)
+            elif not (entry.what == "acknowledge" and entry.forgotten):
+                spent[causes[0][0]].add(causes[0][1])
 
     def nobody_silenced(self) -> Iterator[str]:
         """No incident is assigned to the bot, and nothing came of what was open before the start.
@@ -339,9 +379,11 @@ def _causes(entry: Entry, cause: Optional[Entry] = None,
         return by_person and (cause.what == "create" or
                               cause.opens)
     if kind in ("move", "assignment_group"):
+        if cause.what in ("create", "trigger"):
+            return cause.forgotten
         return by_person and cause.what in ("move", "assignment_group", "merge") and (
             cause.what != kind)
     if kind == "resolved":
-        return cause.what == "resolve" and (by_person or cause.unheard)
+        return cause.what == "resolve" and (by_person or cause.unheard or cause.forgotten)
     return (cause.what == "acknowledge" and (by_person or thread.merged) or
             cause.what == "reopen" and by_person)

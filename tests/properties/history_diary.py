@@ -40,6 +40,8 @@ class Entry:
     """Of a merge: when the pack looked at it first."""
     unheard: bool = False
     """Of a resolve by the pack: it was sent when a merge had not been heard of."""
+    forgotten: bool = False
+    """Of a write of the pack: the run could not remember it."""
     carries: Tuple[str, ...] = ()
     """Of a merge: the records that came with it."""
 
@@ -138,8 +140,10 @@ class Diary:
         """A run about this record or incident ended well."""
         numbers: List[Optional[str]] = [subject]
         if subject is not None and subject not in self.threads:
-            numbers = [thread.number for thread in self.threads.values()
-                       if thread.incident == subject or subject in thread.own]
+            unheard = {number for entry in self.entries if entry.heard_at is None
+                       for number in entry.carries}
+            numbers = [thread.number for thread in self.threads.values() if subject in thread.own or
+                       thread.incident == subject and thread.number not in unheard]
         self.looks += [Look(len(self.entries), number, told, full) for number in numbers]
         for entry in self.entries:
             if entry.heard_at is None and (subject is None or set(numbers) & set(entry.carries)):
@@ -248,6 +252,7 @@ class Diary:
 
     def _add(self, at: datetime, subject: str, what: str, by: str, value: Any = None) -> None:
         entry = Entry(len(self.entries), at, subject, what, by, value)
+        entry.forgotten = by == PACK and any(began <= at <= end for began, end in self.failed)
         if by == PACK and what == "resolve":
             entry.unheard = any(one.carries and self.target(one.subject) == subject and
                                 (one.heard_at is None or at - one.heard_at < SENT)
@@ -271,3 +276,7 @@ class Diary:
         """The records that this incident is the incident of today of, but those that ended."""
         return [thread for thread in self.threads.values()
                 if thread.incident == incident and not thread.replaced and not thread.duplicate]
+
+    def later(self, incident: str) -> List[Thread]:
+        """The records that had this incident and have a newer one."""
+        return [thread for thread in self.threads.values() if incident in thread.own[:-1]]
