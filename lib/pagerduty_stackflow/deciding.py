@@ -85,7 +85,9 @@ def _handed(settings: Settings, pair: Pair) -> Optional[str]:
         left = stayed or pair.told == merge.STACKFLOW
         moved = not stayed and here is not None or pair.told == merge.PAGERDUTY
     else:
-        left = bool(link.moving) or not same_name(link.group, pair.record.assignment_group)
+        again = link.writing and pair.told == merge.STACKFLOW  # after a group that nobody remembers
+        left = bool(link.moving or again or
+                    not same_name(link.group, pair.record.assignment_group))
         moved = there not in (link.service_id, link.moving)
     if not settings.bidirectional_sync or entry_of_service(settings, there) is None:
         moved = False

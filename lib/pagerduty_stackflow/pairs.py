@@ -11,7 +11,7 @@ from .incidents import (PagerDutyIncident, StackFlowIncident, dedup_key, last_re
 from .links import VISIBLE, Link
 from .merge import DONE_STATES, OPEN, RESOLVED, SET_IN_PROGRESS
 from .pack import Pack
-from .reopenings import last_entry, look_for_reopening
+from .reopenings import last_entry, look_for_reopening, was_resolved_before
 from .routing import find_route
 
 MERGES = 10
@@ -273,13 +273,19 @@ def _find_last_resort(pack: Pack, link: Link) -> Optional[str]:
 
 def _follow_merges(pack: Pack, link: Link, incident: Optional[PagerDutyIncident]
                    ) -> Tuple[Link, Optional[PagerDutyIncident]]:
-    """A merge is not a fix: the pair goes on with the target."""
+    """A merge is not a fix: the pair goes on with the target, of which nothing is agreed yet.
+
+    Only what was resolved, opened again and then merged stays agreed, so that it shows as opened
+    again.
+    """
     for _ in range(MERGES):
         if incident is None or incident.merged_into is None:
             break
         target = find_incident(pack, incident.merged_into)
         if target is None:
             break
+        if link.pagerduty != RESOLVED or not was_resolved_before(pack, incident):
+            link = replace(link, pagerduty=OPEN)
         link = replace(_share(pack, link, target.id), pagerduty_id=target.id, shared=True)
         incident = target
     return link, incident

@@ -95,6 +95,14 @@ def _is_on_its_way(pack: Pack, sent: datetime, incident: PagerDutyIncident) -> b
     return seen is None or seen < sent - CLOCK_ALLOWANCE
 
 
+def was_resolved_before(pack: Pack, source: PagerDutyIncident) -> bool:
+    """Whether an incident that a merge closed had been resolved before, and opened again: the log
+    shows both.
+    """
+    types = [entry.get("type") for entry in pack.rest.history(source.id)]
+    return types.count("resolve_log_entry") > 1
+
+
 def last_entry(pack: Pack, incident_id: str, entry_type: str) -> Optional[datetime]:
     """When an entry of this type was last written to an incident's log; None where it never was."""
     times = [parse_time(entry.get("created_at")) for entry in pack.rest.history(incident_id)

@@ -172,7 +172,7 @@ def _taken_at_its_word(pack: Pack, hint: Optional[StackFlowIncident],
         known = hint.reopened_at or pagerduty_id_of_mark(hint.description)
         return None if known else Pair(Link(hint.number), hint)
     applied = parse_time(link.stackflow_at)
-    if applied and hint.updated_at < applied or link.writing == hint.state:
+    if applied and hint.updated_at < applied or link.writing:
         return None
     if link.stackflow == merge.RESOLVED and hint.state not in merge.DONE_STATES:
         return None  # opened again: PagerDuty tells whether before or after its own resolve

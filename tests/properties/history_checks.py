@@ -302,8 +302,8 @@ class Checks:
 
     def no_loops(self) -> Iterator[str]:
         """Each state write of the pack follows from one act of a person on the other side, which
-        nothing followed from before. A limit: what a run acknowledged and could not remember may be
-        acknowledged once more.
+        nothing followed from before. A limit: what a run acknowledged, or handed over in StackFlow,
+        and could not remember may be done once more.
         """
         threads = list(self._diary.threads.values())
         spent: Dict[str, Set[int]] = {thread.number: set() for thread in threads}
@@ -319,7 +319,7 @@ class Checks:
                       cause.position not in spent[thread.number]]
             if not causes:
                 yield "%s follows from nothing" % entry
-            elif not (entry.what == "acknowledge" and entry.forgotten):
+            elif not (entry.what in ("acknowledge", "assignment_group") and entry.forgotten):
                 spent[causes[0][0]].add(causes[0][1])
 
     def nobody_silenced(self) -> Iterator[str]:

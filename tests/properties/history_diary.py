@@ -179,7 +179,7 @@ class Diary:
             if incident.reopened_at != self._reopened.get(incident.id):
                 self._reopened[incident.id] = incident.reopened_at
                 self._add(incident.reopened_at, incident.id, "reopen", by)
-            service = self._services.setdefault(incident.id, incident.service_id)
+            service = self._services.setdefault(incident.id, self._first_service(incident))
             if service != incident.service_id:
                 self._services[incident.id] = incident.service_id
                 self._add(incident.updated_at, incident.id, "move", by, incident.service_id)
@@ -187,6 +187,13 @@ class Diary:
             if alert.id not in self._alerts:
                 self._alerts[alert.id] = alert.incident_id
                 self._belongs(alert)
+
+    def _first_service(self, incident: Any) -> str:
+        """Where an incident was opened: the pack may have moved it before anybody looked."""
+        account = self._world.pagerduty.account
+        alerts = [account.alerts[one] for one in incident.alert_ids[:1]]
+        return str(account.integrations[alerts[0].integration_id].service_id if alerts else
+                   incident.service_id)
 
     def _belongs(self, alert: Any) -> None:
         """An incident that the pack triggered belongs to the record that its dedup key names."""

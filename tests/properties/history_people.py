@@ -162,8 +162,11 @@ class People(RuleBasedStateMachine):
         source, target = turned(ids, which)[0], turned(ids, which)[1 + into % (len(ids) - 1)]
         if any(source in thread.own for one in ids for thread in self.diary.later(one)):
             return  # no rule says what an earlier incident is worth whose follower was merged
-        self.person("%s is merged into %s" % (self.name(source), self.name(target)),
-                    lambda: pagerduty.merge(target, [source], self.world.casey), pace)
+        try:
+            self.person("%s is merged into %s" % (self.name(source), self.name(target)),
+                        lambda: pagerduty.merge(target, [source], self.world.casey), pace)
+        except Refused:  # one was resolved meanwhile
+            return
 
     moved_there = in_pagerduty("moved_there", "is moved to the service %r", while_open(
         lambda pagerduty, one, by, service: pagerduty.move(one, SERVICES[service], by)),

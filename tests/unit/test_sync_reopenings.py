@@ -287,6 +287,31 @@ def test_an_alert_that_a_merge_brought_is_no_second_trigger(world):
     assert (there(world, target), replacement["state"]) == ("triggered", "new")
 
 
+def merged_unheard(world):
+    """A record that was taken, its incident, and what that was merged into without an event."""
+    number, source = created(world, person="jane@example.com")
+    _, target = created(world)
+    unheard(world, lambda: world.pagerduty.merge(target, [source], world.casey))
+    return number, source, target
+
+
+def test_a_resolve_that_came_before_the_news_of_a_merge_is_followed_by_no_reopening(world):
+    number, source, target = merged_unheard(world)
+    world.stackflow.set_state(number, "resolved")
+    world.settle()
+    world.run(120)
+    world.act("set_stackflow_state", incident_id=source, state="resolved")
+    assert (there(world, target), state(world, number)) == ("triggered", "resolved")
+
+
+def test_an_acknowledgement_of_the_target_is_none_of_the_merged_incident(world):
+    number, _, target = merged_unheard(world)
+    unheard(world, lambda: world.stackflow.unassign(number),
+            lambda: world.pagerduty.acknowledge(target, world.casey))
+    reconcile(world.pack())
+    assert state(world, number) == "in_progress"
+
+
 # What a killed run wrote.
 
 def without_a_link(world):
@@ -353,3 +378,16 @@ def test_a_group_that_a_killed_run_wrote_is_no_choice_of_a_person(world, service
     reconcile(world.pack())
     assert world.pagerduty.incident(incident).service_id == getattr(world, service)
     assert world.stackflow.incident(number)["assignment_group"] == group
+
+
+def test_a_record_that_is_handed_back_after_a_killed_run_wrote_its_group_takes_the_incident_along(
+        world):
+    number, incident = born_there(world)
+    world.pagerduty.move(incident, world.database, world.casey)
+    one, = waiting(world)
+    kill_after(world, one, "PATCH")
+    world.run(1)
+    world.stackflow.assign(number, group=GROUP)
+    world.settle()
+    assert world.pagerduty.incident(incident).service_id == world.api
+    assert world.stackflow.incident(number)["assignment_group"] == GROUP
