@@ -275,8 +275,8 @@ def _follow_merges(pack: Pack, link: Link, incident: Optional[PagerDutyIncident]
                    ) -> Tuple[Link, Optional[PagerDutyIncident]]:
     """A merge is not a fix: the pair goes on with the target, of which nothing is agreed yet.
 
-    Only what was resolved, opened again and then merged stays agreed, so that it shows as opened
-    again.
+    What was resolved stays agreed, so that it shows as opened again, unless the target is another
+    record's and nothing was opened again before the merge: then it is open for that one.
     """
     for _ in range(MERGES):
         if incident is None or incident.merged_into is None:
@@ -284,9 +284,10 @@ def _follow_merges(pack: Pack, link: Link, incident: Optional[PagerDutyIncident]
         target = find_incident(pack, incident.merged_into)
         if target is None:
             break
-        if link.pagerduty != RESOLVED or not was_resolved_before(pack, incident):
+        link = _share(pack, link, target.id)
+        if link.pagerduty != RESOLVED or link.shared and not was_resolved_before(pack, incident):
             link = replace(link, pagerduty=OPEN)
-        link = replace(_share(pack, link, target.id), pagerduty_id=target.id, shared=True)
+        link = replace(link, pagerduty_id=target.id, shared=True)
         incident = target
     return link, incident
 

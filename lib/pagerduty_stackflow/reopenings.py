@@ -32,7 +32,8 @@ def look_for_reopening(pack: Pack, link: Link, record: StackFlowIncident,
         sent = parse_time(before.sent_at)
         if sent is not None and not before.rest_only and pack.clock.now() - sent <= VISIBLE:
             if _is_on_its_way(pack, sent, incident):
-                return link, None, None  # it counts as agreed
+                # It counts as agreed; how it was sent decides whether it can have been lost.
+                return replace(link, rest_only=before.rest_only), None, None
             incident = pack.rest.incident(incident.id)  # it may have come since the first look
         # Its alert may be closed for good, so an event with the same dedup key may reach nothing.
         link = replace(link, rest_only=True)
@@ -67,7 +68,9 @@ def _was_lost(pack: Pack, link: Link, incident: PagerDutyIncident, stored: Optio
         return False
     alert = pack.rest.alerts(incident.id).get(link.dedup_key or "")
     if alert is not None and alert.status == "resolved":
-        return False
+        mine = link.shared and pack.links.numbers(incident.id)[0] == link.number
+        if not mine:  # else an alert that a merge brought may keep it open
+            return False
     return not _opened_again(pack, incident, here and here - CLOCK_ALLOWANCE)
 
 

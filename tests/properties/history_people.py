@@ -95,6 +95,13 @@ def while_open(act: Callable[..., Any]) -> Callable[..., Any]:
     return acts
 
 
+def merge(pagerduty: Any, source: str, target: str, by: str) -> None:
+    """While both are open: no rule says what the merge of a resolved incident means."""
+    if not pagerduty.incident(source).open:
+        raise Refused(1001, "")
+    pagerduty.merge(target, [source], by)
+
+
 class People(RuleBasedStateMachine):
     """Their rules. The machine has the ``world`` and its ``diary``, notes ``steps``, has a ``name``
     for each incident, and lets a ``person`` act, at a pace that says what the pack does meanwhile.
@@ -164,7 +171,7 @@ class People(RuleBasedStateMachine):
             return  # no rule says what an earlier incident is worth whose follower was merged
         try:
             self.person("%s is merged into %s" % (self.name(source), self.name(target)),
-                        lambda: pagerduty.merge(target, [source], self.world.casey), pace)
+                        lambda: merge(pagerduty, source, target, self.world.casey), pace)
         except Refused:  # one was resolved meanwhile
             return
 

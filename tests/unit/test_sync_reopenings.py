@@ -114,6 +114,18 @@ def test_a_resolve_is_on_its_way_also_to_an_incident_that_was_moved_meanwhile(wo
     assert [one.status for one in world.pagerduty.incidents()] == ["resolved", "triggered"]
 
 
+def test_a_resolve_that_did_not_reach_a_moved_incident_is_sent_again():
+    world = World({"moved_alert_follows_key": False})
+    number, incident = created(world)
+    unheard(world, lambda: world.pagerduty.move(incident, world.database, world.casey))
+    world.stackflow.set_state(number, "resolved")
+    world.settle()
+    world.act("set_stackflow_state", incident_id=incident, state="in_progress")
+    world.run(120)
+    reconcile(world.pack())
+    assert (state(world, number), there(world, incident)) == ("resolved", "resolved")
+
+
 def test_what_another_run_opened_again_before_it_was_killed_is_no_reopening_by_a_person(world):
     number, incident = created(world)
     world.pagerduty.resolve(incident, world.casey)
@@ -301,6 +313,31 @@ def test_a_resolve_that_came_before_the_news_of_a_merge_is_followed_by_no_reopen
     world.settle()
     world.run(120)
     world.act("set_stackflow_state", incident_id=source, state="resolved")
+    assert (there(world, target), state(world, number)) == ("triggered", "resolved")
+
+
+def test_the_merge_of_what_was_resolved_resolves_nothing(world):
+    number, source = created(world, person="jane@example.com")
+    world.stackflow.set_state(number, "resolved")
+    world.settle()
+    target = world.pagerduty.create_incident(world.other, "Disk full", world.casey)
+    world.pagerduty.merge(target, [source], world.casey)
+    world.run(120)
+    world.act("set_stackflow_state", incident_id=source, state="resolved")
+    assert there(world, target) == "triggered"
+
+
+def test_an_incident_that_the_alert_of_another_record_keeps_open_was_not_opened_again(world):
+    number, target = created(world)
+    _, source = created(world)
+    world.stackflow.set_state(number, "resolved")
+    runs = waiting(world)
+    world.pagerduty.merge(target, [source], world.casey)
+    for one in runs + waiting(world):
+        world.run_one(one)
+    world.settle()
+    world.run(120)
+    reconcile(world.pack())
     assert (there(world, target), state(world, number)) == ("triggered", "resolved")
 
 
