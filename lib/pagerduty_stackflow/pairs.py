@@ -96,10 +96,9 @@ def _as_written(pack: Pack, link: Link, record: StackFlowIncident) -> Link:
     """The link with what another run wrote to the record and could not remember: PagerDuty had it so,
     and no person did it in StackFlow.
     """
-    done = record.state in DONE_STATES
-    if link.writing == RESOLVED and done:
+    if link.writing == RESOLVED and record.state in DONE_STATES:
         return replace(link, stackflow=RESOLVED, pagerduty=RESOLVED)
-    if link.writing == SET_IN_PROGRESS and link.stackflow == RESOLVED and not done:
+    if link.writing == SET_IN_PROGRESS and link.stackflow == RESOLVED:
         return replace(link, stackflow=OPEN, pagerduty=OPEN)
     if link.writing == record.assignment_group:
         route = find_route(pack.settings, record.assignment_group, record.category)

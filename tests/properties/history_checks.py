@@ -15,6 +15,7 @@ from pagerduty_stackflow.errors import PackError
 OPEN_AND_WORKED_ON = ("in_progress", "on_hold", "pending_customer", "pending_vendor")
 CLOCK_ALLOWANCE = timedelta(minutes=2)
 PAGING = ("P1", "P2")
+REPEATED = ("trigger", "acknowledge", "assignment_group")
 
 
 def last_word(thread: Thread) -> Optional[Entry]:
@@ -63,6 +64,14 @@ class Checks:
         if opened[-1].what == "create":
             return record["state"] in DONE
         return not self._incident(thread.incident).open and record["priority"] not in PAGING
+
+    @staticmethod
+    def _opening_forgotten(thread: Thread) -> bool:
+        """Whether a run could not remember what it opened: then the pack knows what it finds, and not
+        what was before.
+        """
+        return any(entry.what in ("create", "trigger") and entry.forgotten
+                   for entry in thread.entries)
 
     def _was_looked_at(self, thread: Thread, since: Entry) -> bool:
         return any(look.number == thread.number and look.position > since.position
@@ -126,8 +135,11 @@ class Checks:
         reaches = by_event or record["assigned_to"] == "robin@example.com"
         first = given[0].position if given else 0
         undone = any(entry.position > first and (
-            entry.what in TAKEN_BACK or entry.what == "assignment_group" and entry.by == PACK)
+            entry.what in TAKEN_BACK or entry.by == PACK and (
+                entry.what == "assignment_group" or entry.value == "in_progress"))
             for entry in there + thread.entries)
+        undone = undone or self._opening_forgotten(thread) and any(
+            entry.what == "acknowledge" for entry in there)
         undone = undone or any(entry.value == "Nobody Mapped" for entry in thread.entries)
         if record["assigned_to"] and reaches and not undone and len(thread.own) < 2:
             yield "%s is taken by %s, %s is triggered" % (thread.number, record["assigned_to"],
@@ -142,7 +154,7 @@ class Checks:
         here = services.get(record["assignment_group"])
         if thread.merged or here is None or incident.service_id not in services.values():
             return
-        if any(entry.what in ("create", "trigger") and entry.forgotten for entry in thread.entries):
+        if self._opening_forgotten(thread):
             return  # nothing tells who handed over what: PagerDuty's place may count
         if here != incident.service_id:
             yield "%s is with %s, %s is on %s" % (thread.number, record["assignment_group"],
@@ -204,6 +216,7 @@ class Checks:
                     self._cancelled_when(thread, last, state) or
                     self._clocks_apart(thread, last) or
                     self._both_opened_again(thread, last) or
+                    self._ended_by_another(thread, last) or
                     self._out_of_sight(thread, last)):
                 yield "%s is %s, and the last word was: %s" % (thread.number, state,
                                                                last or "its creation")
@@ -255,6 +268,14 @@ class Checks:
             min(there[-1], here[-1]) < look.position <= last.position and look.full and
             look.number in (None, thread.number) for look in self._diary.looks)
 
+    def _ended_by_another(self, thread: Thread, last: Optional[Entry]) -> bool:
+        """Another limit: an incident that was opened again and then got a second record by a merge is
+        resolved with that one, if nobody looked at the first.
+        """
+        words = [last_word(other) for other in self._diary.standing_on(thread.incident or "")]
+        return last is not None and last.what == "reopen" and any(
+            word is not None and word.closes and word.position > last.position for word in words)
+
     def _out_of_sight(self, thread: Thread, last: Optional[Entry]) -> bool:
         """Two more: what is opened again in PagerDuty and merged, or brought to a service that nobody
         mapped, before anybody looks, is open where nothing leads to its record.
@@ -302,8 +323,8 @@ class Checks:
 
     def no_loops(self) -> Iterator[str]:
         """Each state write of the pack follows from one act of a person on the other side, which
-        nothing followed from before. A limit: what a run acknowledged, or handed over in StackFlow,
-        and could not remember may be done once more.
+        nothing followed from before. A limit: what a run could not remember may be done once more,
+        if people undid it meanwhile.
         """
         threads = list(self._diary.threads.values())
         spent: Dict[str, Set[int]] = {thread.number: set() for thread in threads}
@@ -319,7 +340,7 @@ class Checks:
                       cause.position not in spent[thread.number]]
             if not causes:
                 yield "%s follows from nothing" % entry
-            elif not (entry.what in ("acknowledge", "assignment_group") and entry.forgotten):
+            elif not (entry.what in REPEATED and entry.forgotten):
                 spent[causes[0][0]].add(causes[0][1])
 
     def nobody_silenced(self) -> Iterator[str]:

@@ -351,6 +351,19 @@ def test_an_acknowledgement_of_the_target_is_none_of_the_merged_incident(world):
 
 # What a killed run wrote.
 
+def test_a_resolve_stays_after_a_killed_run_had_opened_the_record_again(world):
+    number, incident = created(world)
+    world.stackflow.set_state(number, "resolved")
+    world.settle()
+    world.pagerduty.reopen(incident, world.casey)
+    reopened, = waiting(world)
+    kill_after(world, reopened, "PATCH")
+    world.run(1)
+    world.stackflow.set_state(number, "resolved")
+    world.settle()
+    assert (state(world, number), there(world, incident)) == ("resolved", "resolved")
+
+
 def without_a_link(world):
     """A record whose run was killed right after it was created."""
     incident = world.pagerduty.create_incident(world.api, "Disk full", world.casey)
