@@ -142,11 +142,11 @@ def numbers_of(pack: Pack, incident_id: str) -> List[str]:
     if numbers:
         return numbers
     owner = owner_of_mark(pack, incident_id)
-    if owner is None:
-        ours = (record_of_key(key, pack.settings.stackflow.host)
-                for key in pack.rest.alerts(incident_id))
-        owner = next(filter(None, ours), None)
-    return [] if owner is None else [owner]
+    if owner is not None:
+        return [owner]
+    ours = (record_of_key(key, pack.settings.stackflow.host)
+            for key in pack.rest.alerts(incident_id))
+    return list(dict.fromkeys(filter(None, ours)))
 
 
 def owner_of_mark(pack: Pack, incident_id: str, open_only: bool = False) -> Optional[str]:

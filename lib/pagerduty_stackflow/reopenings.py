@@ -42,8 +42,11 @@ def look_for_reopening(pack: Pack, link: Link, record: StackFlowIncident,
     if record.state in DONE_STATES and live:
         here = parse_time(record.fields.get("resolved_at")) or record.updated_at
         if link.stackflow == RESOLVED and link.pagerduty == RESOLVED:
-            if _was_lost(pack, link, incident, stored, here):
-                link = replace(link, pagerduty=OPEN)
+            if not _opened_again(pack, incident, here and here - CLOCK_ALLOWANCE):
+                if _is_kept_open(pack, link, incident):
+                    return link, None, None  # what is agreed is its own alert
+                if _was_lost(pack, link, incident, stored):
+                    link = replace(link, pagerduty=OPEN)
         elif here and _opened_again(pack, incident, here):
             incident = pack.rest.incident(incident.id)  # the resolve may be younger than it was
             reopened = PAGERDUTY if incident.status != "resolved" else None
@@ -57,9 +60,18 @@ def look_for_reopening(pack: Pack, link: Link, record: StackFlowIncident,
     return link, incident, reopened
 
 
-def _was_lost(pack: Pack, link: Link, incident: PagerDutyIncident, stored: Optional[Link],
-              here: Optional[datetime]) -> bool:
-    """Whether a resolve that was agreed never came to an open incident, and nobody opened it again.
+def _is_kept_open(pack: Pack, link: Link, incident: PagerDutyIncident) -> bool:
+    """Whether a record's own alert is resolved, and one that a merge brought keeps its incident open.
+    """
+    alerts = pack.rest.alerts(incident.id)
+    alert = alerts.get(link.dedup_key or "")
+    return (alert is not None and alert.status == "resolved" and
+            any(one.status != "resolved" for one in alerts.values()) and
+            pack.links.numbers(incident.id)[:1] == [link.number])
+
+
+def _was_lost(pack: Pack, link: Link, incident: PagerDutyIncident, stored: Optional[Link]) -> bool:
+    """Whether a resolve that was agreed never came to an open incident that nobody opened again.
 
     Only an event can be lost; what it reached is a resolved alert, wherever a merge put that.
     """
@@ -67,11 +79,7 @@ def _was_lost(pack: Pack, link: Link, incident: PagerDutyIncident, stored: Optio
                                stored.pagerduty_id not in (None, incident.id)):
         return False
     alert = pack.rest.alerts(incident.id).get(link.dedup_key or "")
-    if alert is not None and alert.status == "resolved":
-        mine = link.shared and pack.links.numbers(incident.id)[0] == link.number
-        if not mine:  # else an alert that a merge brought may keep it open
-            return False
-    return not _opened_again(pack, incident, here and here - CLOCK_ALLOWANCE)
+    return alert is None or alert.status != "resolved"
 
 
 def _opened_again(pack: Pack, incident: PagerDutyIncident, since: Optional[datetime]) -> bool:

@@ -53,15 +53,15 @@ class Checks:
 
     def _never_known(self, thread: Thread) -> bool:
         """A limit: of what a run opened and could not remember nothing is known, if people end it
-        before anybody looks: they finish the record, or resolve the incident of one that they
-        lowered.
+        before anybody looks: they finish the record, merge the incident, or resolve that of a record
+        that they lowered.
         """
         record, opened = self._record(thread), [
             entry for entry in thread.entries if entry.what in ("create", "trigger") and
             entry.forgotten]
         if not opened or self._was_looked_at(thread, opened[-1]):
             return False
-        if opened[-1].what == "create":
+        if opened[-1].what == "create" or thread.merged:
             return record["state"] in DONE
         return not self._incident(thread.incident).open and record["priority"] not in PAGING
 
@@ -159,7 +159,9 @@ class Checks:
         if here != incident.service_id:
             yield "%s is with %s, %s is on %s" % (thread.number, record["assignment_group"],
                                                   incident.id, incident.service_id)
+        created = next(entry.position for entry in thread.entries if entry.subject == thread.number)
         given = [entry for entry in thread.entries if entry.by == PERSON and (
+            entry.position > created) and (
             entry.what == "move" and entry.value in services.values() or
             entry.what == "assignment_group" and entry.value in services)]
         followed = [entry.position for entry in thread.entries
@@ -217,6 +219,7 @@ class Checks:
                     self._clocks_apart(thread, last) or
                     self._both_opened_again(thread, last) or
                     self._ended_by_another(thread, last) or
+                    self._before_the_news(thread, last) or
                     self._out_of_sight(thread, last)):
                 yield "%s is %s, and the last word was: %s" % (thread.number, state,
                                                                last or "its creation")
@@ -255,10 +258,10 @@ class Checks:
             last.at - entry.at <= CLOCK_ALLOWANCE for entry in thread.entries)
 
     def _both_opened_again(self, thread: Thread, last: Optional[Entry]) -> bool:
-        """Another limit: opened again on both sides, and resolved again in PagerDuty before anybody
-        looked, it is as resolved there as it was; the reopening in StackFlow counts.
+        """Another limit: opened again on both sides, and resolved again on one of them before anybody
+        looked, it is as resolved there as it was; the other side's reopening counts.
         """
-        if last is None or last.what != "resolve":
+        if last is None or not last.closes:
             return False
         before = [entry for entry in thread.entries
                   if entry.position < last.position and entry.by == PERSON]
@@ -275,6 +278,16 @@ class Checks:
         words = [last_word(other) for other in self._diary.standing_on(thread.incident or "")]
         return last is not None and last.what == "reopen" and any(
             word is not None and word.closes and word.position > last.position for word in words)
+
+    @staticmethod
+    def _before_the_news(thread: Thread, last: Optional[Entry]) -> bool:
+        """Another limit: a record that was resolved before the news of a merge, and whose incident had
+        not been seen until then, goes on with the target.
+        """
+        return last is not None and last.what == "state" and last.closes and any(
+            entry.what == "merge" and thread.number in entry.carries and
+            entry.position < last.position and (entry.heard_at is None or entry.heard_at > last.at)
+            for entry in thread.entries)
 
     def _out_of_sight(self, thread: Thread, last: Optional[Entry]) -> bool:
         """Two more: what is opened again in PagerDuty and merged, or brought to a service that nobody
@@ -407,4 +420,4 @@ def _causes(entry: Entry, cause: Optional[Entry] = None,
     if kind == "resolved":
         return cause.what == "resolve" and (by_person or cause.unheard or cause.forgotten)
     return (cause.what == "acknowledge" and (by_person or thread.merged) or
-            cause.what == "reopen" and by_person)
+            cause.what in ("reopen", "merge") and by_person)

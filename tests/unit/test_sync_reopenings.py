@@ -341,6 +341,17 @@ def test_an_incident_that_the_alert_of_another_record_keeps_open_was_not_opened_
     assert (there(world, target), state(world, number)) == ("triggered", "resolved")
 
 
+def test_an_incident_that_an_alert_keeps_open_whose_merge_nobody_saw_was_not_opened_again(world):
+    number, target = created(world)
+    _, source = created(world)
+    unheard(world, lambda: world.pagerduty.merge(target, [source], world.casey))
+    world.stackflow.set_state(number, "resolved")
+    world.settle()
+    world.run(120)
+    world.act("set_stackflow_state", incident_id=target, state="in_progress")
+    assert (there(world, target), state(world, number)) == ("triggered", "resolved")
+
+
 def test_an_acknowledgement_of_the_target_is_none_of_the_merged_incident(world):
     number, _, target = merged_unheard(world)
     unheard(world, lambda: world.stackflow.unassign(number),
@@ -387,6 +398,23 @@ def test_a_record_that_a_killed_run_made_to_carry_on_resolves_its_incident_when_
     world.settle()
     assert [one["state"] for one in world.records_of(incident)] == ["closed", "cancelled"]
     assert there(world, incident) == "resolved"
+
+
+def test_without_links_an_incident_is_resolved_with_all_the_records_that_a_merge_gave_it(world):
+    numbers = []
+    for _ in range(2):
+        numbers.append(world.stackflow.create_incident("Timeout", "P1", group=GROUP))
+        one, = waiting(world)
+        kill_after(world, one, "POST /v2/enqueue")
+    world.settle()
+    source, target = [one.id for one in world.pagerduty.incidents()]
+    unheard(world, lambda: world.pagerduty.merge(target, [source], world.casey),
+            *(lambda number=number: world.stackflow.cancel(number) for number in numbers))
+    world.store.values = {name: value for name, value in world.store.values.items()
+                          if not name.startswith("pagerduty_stackflow.pagerduty.")}
+    world.run(120)
+    reconcile(world.pack())
+    assert there(world, target) == "resolved"
 
 
 @pytest.mark.parametrize("service, group", [("other", GROUP), ("database", "Database Reliability")])
