@@ -5,28 +5,16 @@ come to rest or is still under way. A check returns what is wrong, in words.
 from __future__ import annotations
 
 import json
-from datetime import timedelta
 from typing import Any, Dict, Iterator, List, Optional, Set
 
-from history_diary import DONE, FINAL, PACK, PERSON, TAKEN_BACK, Diary, Entry, Thread
+from history_diary import (DONE, FINAL, PACK, PAGING, PERSON, TAKEN_BACK, Diary, Entry, Thread,
+                           last_word)
+from history_limits import Limits
 
 from pagerduty_stackflow.errors import PackError
 
 OPEN_AND_WORKED_ON = ("in_progress", "on_hold", "pending_customer", "pending_vendor")
-CLOCK_ALLOWANCE = timedelta(minutes=2)
-PAGING = ("P1", "P2")
 REPEATED = ("trigger", "acknowledge", "assignment_group")
-
-
-def last_word(thread: Thread) -> Optional[Entry]:
-    """The resolve or reopening that counts for a pair, by people alone and in true order: None
-    where nobody ever resolved it.
-    """
-    last = None
-    for entry in thread.entries:
-        if (entry.opens or entry.closes) and (entry.by == PERSON or entry.unheard):
-            last = entry
-    return last
 
 
 class Checks:
@@ -35,8 +23,7 @@ class Checks:
     def __init__(self, world: Any, diary: Diary) -> None:
         self._world = world
         self._diary = diary
-        self.at_the_end = False
-        """Whether what came of the reconcile's own writes is done as well."""
+        self._limits = Limits(world, diary)
 
     def _record(self, thread: Thread) -> Dict[str, Any]:
         fields: Dict[str, Any] = self._world.stackflow.desk.incidents[thread.number].fields
@@ -48,45 +35,13 @@ class Checks:
     def _threads(self) -> Iterator[Thread]:
         """The pairs that are to be in step."""
         for thread in self._diary.threads.values():
-            if not (thread.old or thread.replaced or thread.duplicate or self._never_known(thread)):
+            if not (thread.old or thread.replaced or thread.duplicate or
+                    self._limits.never_known(thread)):
                 yield thread
-
-    def _never_known(self, thread: Thread) -> bool:
-        """A limit: of what a run opened and could not remember nothing is known, if people end it
-        before anybody looks: they finish the record, merge the incident, or resolve that of a record
-        that they lowered.
-        """
-        record, opened = self._record(thread), [
-            entry for entry in thread.entries if entry.what in ("create", "trigger") and
-            entry.forgotten]
-        if not opened or self._was_looked_at(thread, opened[-1]):
-            return False
-        if opened[-1].what == "create" or thread.merged:
-            return record["state"] in DONE
-        return not self._incident(thread.incident).open and record["priority"] not in PAGING
-
-    @staticmethod
-    def _opening_forgotten(thread: Thread) -> bool:
-        """Whether a run could not remember what it opened: then the pack knows what it finds, and not
-        what was before.
-        """
-        return any(entry.what in ("create", "trigger") and entry.forgotten
-                   for entry in thread.entries)
-
-    def _was_looked_at(self, thread: Thread, since: Entry) -> bool:
-        return any(look.number == thread.number and look.position > since.position
-                   for look in self._diary.looks)
 
     def _pages(self, record: Dict[str, Any]) -> bool:
         groups = {entry.assignment_group for entry in self._world.settings.service_mapping}
         return record["assignment_group"] in groups
-
-    def _is_told_next(self, thread: Thread) -> bool:
-        """Whether an event has yet to bring the resolve of an incident to this record: the pack sent
-        it for another one, when a merge had not been heard of.
-        """
-        last = last_word(thread)
-        return last is not None and last.unheard and not self.at_the_end
 
     # At rest.
 
@@ -101,13 +56,11 @@ class Checks:
             if incident is None:
                 if not done and record["priority"] in PAGING and self._pages(record):
                     yield "%s is open and nobody was paged" % thread.number
-            elif not done and not incident.open and self._pages(record) and not (
-                    self._is_told_next(thread)):
+            elif not done and not incident.open and self._pages(record):
                 yield "%s is %s, %s is resolved" % (thread.number, record["state"], incident.id)
-            elif done and incident.open and incident.service_id in mapped and (
-                    not self._out_of_sight(thread, last_word(thread))) and all(
-                        self._record(other)["state"] in DONE
-                        for other in self._diary.standing_on(incident.id)):
+            elif done and incident.open and incident.service_id in mapped and all(
+                    self._record(other)["state"] in DONE
+                    for other in self._diary.standing_on(incident.id)):
                 yield "%s is %s, %s is %s" % (thread.number, record["state"], incident.id,
                                               incident.status)
             elif incident.open and not done:
@@ -138,7 +91,7 @@ class Checks:
             entry.what in TAKEN_BACK or entry.by == PACK and (
                 entry.what == "assignment_group" or entry.value == "in_progress"))
             for entry in there + thread.entries)
-        undone = undone or self._opening_forgotten(thread) and any(
+        undone = undone or self._limits.opening_forgotten(thread) and any(
             entry.what == "acknowledge" for entry in there)
         undone = undone or any(entry.value == "Nobody Mapped" for entry in thread.entries)
         if record["assigned_to"] and reaches and not undone and len(thread.own) < 2:
@@ -154,7 +107,7 @@ class Checks:
         here = services.get(record["assignment_group"])
         if thread.merged or here is None or incident.service_id not in services.values():
             return
-        if self._opening_forgotten(thread):
+        if self._limits.opening_forgotten(thread):
             return  # nothing tells who handed over what: PagerDuty's place may count
         if here != incident.service_id:
             yield "%s is with %s, %s is on %s" % (thread.number, record["assignment_group"],
@@ -209,100 +162,17 @@ class Checks:
             closed = last is not None and last.closes
             others = [self._record(other)["state"] for other in
                       self._diary.standing_on(thread.incident or "") if other is not thread]
-            if self._is_told_next(thread):
-                continue
             if closed == (state in DONE) or (state in FINAL and not closed and
                                              any(one not in DONE for one in others)):
                 continue
-            if not (self._reopened_unseen(thread, last) or
-                    self._cancelled_when(thread, last, state) or
-                    self._clocks_apart(thread, last) or
-                    self._both_opened_again(thread, last) or
-                    self._ended_by_another(thread, last) or
-                    self._before_the_news(thread, last) or
-                    self._out_of_sight(thread, last)):
+            if not self._limits.excuse(thread, last, state):
                 yield "%s is %s, and the last word was: %s" % (thread.number, state,
                                                                last or "its creation")
 
-    def _reopened_unseen(self, thread: Thread, last: Optional[Entry]) -> bool:
-        """The one limit (docs/decisions.md, A reopening that nobody can see): PagerDuty resolved,
-        StackFlow resolved and opened again, and before any event of StackFlow's told so somebody
-        looked at both sides.
-        """
-        if last is None or last.what != "state" or last.closes:
-            return False
-        since = max((entry.position for entry in thread.entries
-                     if entry.position < last.position and entry.by == PERSON and
-                     entry.what == "state" and entry.value in DONE), default=last.position)
-        for look in self._diary.looks:
-            if look.number in (None, thread.number) and look.position > since:
-                if look.told or look.position > last.position:
-                    return not look.told
-        return True
-
-    def _cancelled_when(self, thread: Thread, last: Optional[Entry], state: str) -> bool:
-        """Another limit: StackFlow does not show when a record was cancelled, so its last change
-        counts.
-        """
-        return state == "cancelled" and last is not None and last.what == "reopen" and any(
-            entry.subject == thread.number and entry.position > last.position and
-            entry.by == PERSON for entry in thread.entries)
-
-    @staticmethod
-    def _clocks_apart(thread: Thread, last: Optional[Entry]) -> bool:
-        """Another limit: what was resolved on both sides and opened again in PagerDuty stays open,
-        although StackFlow was opened and resolved within two minutes after that.
-        """
-        return last is not None and last.what == "state" and last.closes and any(
-            entry.what == "reopen" and entry.position < last.position and
-            last.at - entry.at <= CLOCK_ALLOWANCE for entry in thread.entries)
-
-    def _both_opened_again(self, thread: Thread, last: Optional[Entry]) -> bool:
-        """Another limit: opened again on both sides, and resolved again on one of them before anybody
-        looked, it is as resolved there as it was; the other side's reopening counts.
-        """
-        if last is None or not last.closes:
-            return False
-        before = [entry for entry in thread.entries
-                  if entry.position < last.position and entry.by == PERSON]
-        there = [entry.position for entry in before if entry.what == "reopen"]
-        here = [entry.position for entry in before if entry.what == "state" and entry.opens]
-        return bool(there and here) and not any(
-            min(there[-1], here[-1]) < look.position <= last.position and look.full and
-            look.number in (None, thread.number) for look in self._diary.looks)
-
-    def _ended_by_another(self, thread: Thread, last: Optional[Entry]) -> bool:
-        """Another limit: an incident that was opened again and then got a second record by a merge is
-        resolved with that one, if nobody looked at the first.
-        """
-        words = [last_word(other) for other in self._diary.standing_on(thread.incident or "")]
-        return last is not None and last.what == "reopen" and any(
-            word is not None and word.closes and word.position > last.position for word in words)
-
-    @staticmethod
-    def _before_the_news(thread: Thread, last: Optional[Entry]) -> bool:
-        """Another limit: a record that was resolved before the news of a merge, and whose incident had
-        not been seen until then, goes on with the target.
-        """
-        return last is not None and last.what == "state" and last.closes and any(
-            entry.what == "merge" and thread.number in entry.carries and
-            entry.position < last.position and (entry.heard_at is None or entry.heard_at > last.at)
-            for entry in thread.entries)
-
-    def _out_of_sight(self, thread: Thread, last: Optional[Entry]) -> bool:
-        """Two more: what is opened again in PagerDuty and merged, or brought to a service that nobody
-        mapped, before anybody looks, is open where nothing leads to its record.
-        """
-        if last is None or last.what != "reopen":
-            return False
-        mapped = {entry.service_id for entry in self._world.settings.service_mapping}
-        return self._incident(thread.incident).service_id not in mapped or any(
-            entry.what == "merge" and entry.position > last.position and
-            entry.subject == last.subject for entry in thread.entries)
-
     def out_of_sight(self) -> bool:
         """Whether this limit was met: then a late event still finds something to do."""
-        return any(self._out_of_sight(thread, last_word(thread)) for thread in self._threads())
+        return any(self._limits.out_of_sight(thread, last_word(thread))
+                   for thread in self._diary.threads.values())
 
     # At any time.
 
@@ -326,12 +196,11 @@ class Checks:
 
     def echoes(self, entries: List[Entry]) -> Iterator[str]:
         """What came back of a reconcile's own writes wrote nothing, but that a record which shares
-        its incident follows an acknowledgement, or an unheard resolve, for the other one.
+        its incident follows an acknowledgement for the other one.
         """
         for entry in entries:
             thread = self._diary.threads.get(entry.subject)
-            if entry.by == PACK and not (thread and thread.merged and (
-                    entry.value == "in_progress" or self._is_told_next(thread))):
+            if entry.by == PACK and not (thread and thread.merged and entry.value == "in_progress"):
                 yield "no loops: an echo caused: %s" % entry
 
     def no_loops(self) -> Iterator[str]:

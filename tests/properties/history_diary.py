@@ -15,6 +15,7 @@ from world import SF_HOST
 PERSON, PACK, TIME = "a person", "the pack", "time"
 DONE = ("resolved", "closed", "cancelled")
 FINAL = ("closed", "cancelled")
+PAGING = ("P1", "P2")
 HOST = SF_HOST.partition("://")[2]
 SILENT = ("notify", "annotate", "urgency_change", "repeat_escalation_path")
 SENT = timedelta(seconds=1)
@@ -102,6 +103,17 @@ class Thread:
     def cancelled(self) -> bool:
         """Whether a person cancelled it."""
         return any(entry.by == PERSON and entry.value == "cancelled" for entry in self.entries)
+
+
+def last_word(thread: Thread) -> Optional[Entry]:
+    """The resolve or reopening that counts for a pair, by people alone and in true order: None
+    where nobody ever resolved it.
+    """
+    last = None
+    for entry in thread.entries:
+        if (entry.opens or entry.closes) and (entry.by == PERSON or entry.unheard):
+            last = entry
+    return last
 
 
 class Diary:

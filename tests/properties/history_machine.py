@@ -274,7 +274,6 @@ class Histories(People):
             yield "convergence: a second reconcile wrote something"
         world.run(2)
         self.diary.look()
-        self.checks.at_the_end = True
         yield from self.named("convergence", "no_regress", "no_duplicates", "one_record",
                               "no_loops", "nobody_silenced", "nothing_silent", "no_secret")
 
