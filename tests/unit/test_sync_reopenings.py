@@ -223,12 +223,13 @@ def never_shown(world):
     return created(world)
 
 
+@pytest.mark.parametrize("into", [born_there, created])
 @pytest.mark.parametrize("make", [created, never_shown, born_there])
-def test_an_incident_that_was_opened_again_and_merged_resolves_nothing(world, make):
+def test_an_incident_that_was_opened_again_and_merged_resolves_nothing(world, make, into):
     number, source = make(world)
     world.stackflow.set_state(number, "resolved")
     world.settle()
-    _, target = born_there(world)
+    _, target = into(world)
     unheard(world, lambda: world.pagerduty.reopen(source, world.casey),
             lambda: world.pagerduty.merge(target, [source], world.casey))
     world.run(120)
