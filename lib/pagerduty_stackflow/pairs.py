@@ -247,7 +247,9 @@ def _rebuild(pack: Pack, link: Link,
         return link, None
     born_there = pagerduty_id_of_mark(record.description)
     found, incident = newest_of_record(pack, link.number, born_there is not None)
-    if found is None and born_there and link.number in numbers_of(pack, born_there):
+    if found is None and born_there and (
+            link.number in pack.links.numbers(born_there) or
+            link.number == owner_of_mark(pack, born_there)):
         found, incident = Link(link.number, rest_only=True), find_incident(pack, born_there)
     if found is None or incident is None:
         return link, None

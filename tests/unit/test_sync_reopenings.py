@@ -386,6 +386,17 @@ def without_a_link(world):
     return number, incident
 
 
+def test_a_record_without_a_link_is_found_by_its_mark_beside_one_that_a_merge_brought(world):
+    _, source = born_there(world)
+    without_a_link(world)
+    target = world.pagerduty.incidents()[-1].id
+    world.pagerduty.merge(target, [source], world.casey)
+    world.settle()
+    world.run(120)
+    reconcile(world.pack())
+    assert [one.id for one in world.pagerduty.incidents()] == [source, target]
+
+
 def test_a_record_that_a_killed_run_made_to_carry_on_resolves_its_incident_when_cancelled(world):
     number, incident = born_there(world)
     world.stackflow.set_state(number, "resolved")
