@@ -14,7 +14,7 @@ from history_limits import Limits
 from pagerduty_stackflow.errors import PackError
 
 OPEN_AND_WORKED_ON = ("in_progress", "on_hold", "pending_customer", "pending_vendor")
-REPEATED = ("trigger", "acknowledge", "assignment_group")
+REPEATED = ("trigger", "acknowledge", "assignment_group", "resolved")
 
 
 class Checks:
@@ -58,7 +58,8 @@ class Checks:
                     yield "%s is open and nobody was paged" % thread.number
             elif not done and not incident.open and self._pages(record):
                 yield "%s is %s, %s is resolved" % (thread.number, record["state"], incident.id)
-            elif done and incident.open and incident.service_id in mapped and all(
+            elif done and incident.open and incident.service_id in mapped and not (
+                    self._limits.out_of_sight(thread, last_word(thread))) and all(
                     self._record(other)["state"] in DONE
                     for other in self._diary.standing_on(incident.id)):
                 yield "%s is %s, %s is %s" % (thread.number, record["state"], incident.id,
@@ -222,7 +223,7 @@ class Checks:
                       cause.position not in spent[thread.number]]
             if not causes:
                 yield "%s follows from nothing" % entry
-            elif not (entry.what in REPEATED and entry.forgotten):
+            elif not (entry.forgotten and (entry.what in REPEATED or entry.value in REPEATED)):
                 spent[causes[0][0]].add(causes[0][1])
 
     def nobody_silenced(self) -> Iterator[str]:
