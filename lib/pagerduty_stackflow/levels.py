@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any, Dict, List, Optional, Tuple
 
 from . import merge
+from .deciding import decide
 from .errors import ApiError, BadInputError, PackError
 from .escalation import HIGH, Seen, on_call_level
 from .incidents import PAGERDUTY_ID, PagerDutyIncident, is_stackflow_number
@@ -14,7 +15,7 @@ from .pack import DONE, SKIPPED, Outcome, Pack
 from .pagerduty.account import Account
 from .pairs import Pair, numbers_of, read_pair, wait_for_incidents
 from .routing import CRITICAL, route_for_opening
-from .sync import decide, insist, no_record, settle
+from .sync import insist, no_record, settle
 from .verification import invisible
 from .writing import Words
 

@@ -7,14 +7,12 @@ from typing import List, Optional, Tuple
 
 from .errors import NotFoundError
 from .incidents import (PagerDutyIncident, StackFlowIncident, dedup_key, last_resort_key,
-                        number_of_key, pagerduty_id_of_mark, reaches, record_of_key)
+                        number_of_key, pagerduty_id_of_mark, record_of_key)
 from .links import VISIBLE, Link
-from .merge import (ACKNOWLEDGED, ANOTHER, CARRIED, DONE_STATES, MERGED, NOBODY, OPEN,
-                    PAGERDUTY, RESOLVED, SET_IN_PROGRESS, STACKFLOW, STATUS, Situation)
+from .merge import DONE_STATES, OPEN, RESOLVED, SET_IN_PROGRESS
 from .pack import Pack
-from .reopenings import last_entry, look_for_reopening
-from .routing import entry_of_service, find_route, same_name
-from .settings import Settings
+from .reopenings import last_entry, look_for_reopening, was_resolved_before
+from .routing import find_route
 
 MERGES = 10
 """Merges that are followed in a row."""
@@ -83,12 +81,8 @@ def _read_both(pack: Pack, link: Link, about: Optional[str], known: Pair) -> Pai
     else:
         record = known.record or find_record(pack, link.number)
         link, incident = _rebuild(pack, link, record)
-    if link.writing == RESOLVED and record is not None and record.state in DONE_STATES:
-        # Another run wrote it because PagerDuty was resolved: no person resolved it in StackFlow.
-        link = replace(link, stackflow=RESOLVED, pagerduty=RESOLVED)
-    elif link.writing == SET_IN_PROGRESS and link.stackflow == RESOLVED and (
-            record is not None and record.state not in DONE_STATES):
-        link = replace(link, stackflow=OPEN, pagerduty=OPEN)  # nor did one open it again there
+    if record is not None and link.writing:
+        link = _as_written(pack, link, record)
     if about and not link.shared and (incident is None or incident.id != about):
         link, incident = _other_incident(pack, link, incident, about)
     if incident is not None and incident.merged_into is None and (
@@ -96,6 +90,21 @@ def _read_both(pack: Pack, link: Link, about: Optional[str], known: Pair) -> Pai
         link = _share(pack, replace(link, pagerduty_id=incident.id), incident.id)
     link, incident = _follow_merges(pack, link, incident)
     return Pair(link if incident is None else seen_as(link, incident), record, incident)
+
+
+def _as_written(pack: Pack, link: Link, record: StackFlowIncident) -> Link:
+    """The link with what another run wrote to the record and could not remember: PagerDuty had it so,
+    and no person did it in StackFlow.
+    """
+    if link.writing == RESOLVED and record.state in DONE_STATES:
+        return replace(link, stackflow=RESOLVED, pagerduty=RESOLVED)
+    if link.writing == SET_IN_PROGRESS and link.stackflow == RESOLVED:
+        return replace(link, stackflow=OPEN, pagerduty=OPEN)
+    if link.writing == record.assignment_group:
+        route = find_route(pack.settings, record.assignment_group, record.category)
+        return replace(link, group=link.writing,
+                       service_id=route.mapping.service_id if route else link.service_id)
+    return link
 
 
 def seen_as(link: Link, incident: PagerDutyIncident) -> Link:
@@ -133,11 +142,11 @@ def numbers_of(pack: Pack, incident_id: str) -> List[str]:
     if numbers:
         return numbers
     owner = owner_of_mark(pack, incident_id)
-    if owner is None:
-        ours = (record_of_key(key, pack.settings.stackflow.host)
-                for key in pack.rest.alerts(incident_id))
-        owner = next(filter(None, ours), None)
-    return [] if owner is None else [owner]
+    if owner is not None:
+        return [owner]
+    ours = (record_of_key(key, pack.settings.stackflow.host)
+            for key in pack.rest.alerts(incident_id))
+    return list(dict.fromkeys(filter(None, ours)))
 
 
 def owner_of_mark(pack: Pack, incident_id: str, open_only: bool = False) -> Optional[str]:
@@ -218,7 +227,8 @@ def _other_incident(pack: Pack, link: Link, incident: Optional[PagerDutyIncident
         newer = known is None or found[1] > known[1]
         if not newer and incident is not None:
             # A trigger whose answer was lost was sent again, and came after a resolve.
-            newer = incident.status == "resolved" and other.status != "resolved"
+            newer = (incident.status == "resolved" and incident.merged_into is None and
+                     other.status != "resolved")
         if incident is None or newer:
             return replace(link, pagerduty_id=about, dedup_key=key, service_id=other.service_id,
                            rest_only=False, moved=False,
@@ -237,7 +247,9 @@ def _rebuild(pack: Pack, link: Link,
         return link, None
     born_there = pagerduty_id_of_mark(record.description)
     found, incident = newest_of_record(pack, link.number, born_there is not None)
-    if found is None and born_there and owner_of_mark(pack, born_there) == link.number:
+    if found is None and born_there and (
+            link.number in pack.links.numbers(born_there) or
+            link.number == owner_of_mark(pack, born_there)):
         found, incident = Link(link.number, rest_only=True), find_incident(pack, born_there)
     if found is None or incident is None:
         return link, None
@@ -262,14 +274,21 @@ def _find_last_resort(pack: Pack, link: Link) -> Optional[str]:
 
 def _follow_merges(pack: Pack, link: Link, incident: Optional[PagerDutyIncident]
                    ) -> Tuple[Link, Optional[PagerDutyIncident]]:
-    """A merge is not a fix: the pair goes on with the target."""
+    """A merge is not a fix: the pair goes on with the target, of which nothing is agreed yet.
+
+    What was resolved stays agreed, so that it shows as opened again, unless the target is another
+    record's and nothing was opened again before the merge: then it is open for that one.
+    """
     for _ in range(MERGES):
         if incident is None or incident.merged_into is None:
             break
         target = find_incident(pack, incident.merged_into)
         if target is None:
             break
-        link = replace(_share(pack, link, target.id), pagerduty_id=target.id, shared=True)
+        link = _share(pack, link, target.id)
+        if link.pagerduty != RESOLVED or link.shared and not was_resolved_before(pack, incident):
+            link = replace(link, pagerduty=OPEN)
+        link = replace(link, pagerduty_id=target.id, shared=True)
         incident = target
     return link, incident
 
@@ -284,88 +303,9 @@ def _share(pack: Pack, link: Link, incident_id: str) -> Link:
         return link
     for number in others:
         other = pack.links.read(number)[0]
-        if other is not None and not other.shared and not other.replaced_by:
+        if other is None or other.pagerduty_id not in (None, incident_id):
+            continue  # it follows when its own incident is looked at
+        if not other.shared and not other.replaced_by:
             pack.links.write(replace(other, shared=True))
     pack.links.merge_into(incident_id, link.number)
     return replace(link, shared=True)
-
-
-def situation(pack: Pack, pair: Pair, force: bool = False) -> Situation:
-    """The pair as the merge sees it; an incident that was not read counts as it was last agreed."""
-    settings, link, record = pack.settings, pair.link, pair.record
-    assignee = NOBODY
-    if record is not None and record.assigned_to:
-        carried = record.assigned_to == link.assignee or keeps_team(settings, pair)
-        assignee = CARRIED if carried else ANOTHER
-    if pair.incident is None:
-        there = link.pagerduty
-        if there == ACKNOWLEDGED and assignee == ANOTHER:
-            there = OPEN  # PagerDuty may have un-acknowledged it since; once more does no harm
-    elif pair.incident.merged_into:
-        there = MERGED
-    else:
-        there = STATUS.get(pair.incident.status, OPEN)
-    reopened = pair.reopened
-    if force and record is not None and record.state not in DONE_STATES:
-        reopened = STACKFLOW  # a person asks for a page whatever PagerDuty says
-    return Situation(
-        agreed_stackflow=link.stackflow, agreed_pagerduty=link.pagerduty,
-        stackflow=record.state if record else None, assignee=assignee, pagerduty=there,
-        reopened=reopened, moved=link.moved, handed=_handed(settings, pair),
-        bidirectional_sync=settings.bidirectional_sync, auto_acknowledge=settings.auto_acknowledge,
-        reaches_threshold=force or reaches(record.priority if record else None,
-                                           settings.priority_threshold))
-
-
-def place(settings: Settings, pair: Pair) -> Tuple[Optional[str], Optional[str]]:
-    """The services that the pair stands on: that of the record's group and category, None where it
-    has no entry, and PagerDuty's, as far as it is known.
-    """
-    record, incident = pair.record, pair.incident
-    route = find_route(settings, record.assignment_group, record.category) if record else None
-    service = incident.service_id if incident else pair.link.service_id
-    return route.mapping.service_id if route else None, service
-
-
-def _handed(settings: Settings, pair: Pair) -> Optional[str]:
-    """The side on which the incident was handed to another mapped team since the last agreement.
-
-    Where both sides were changed, or nothing tells which one, it is the side of the event that this
-    run is about, else PagerDuty: that team is being paged already.
-    """
-    link = pair.link
-    here, there = place(settings, pair)
-    if pair.record is None or link.shared or there is None or (here == there and not link.moving):
-        return None
-    mapped = entry_of_service(settings, there) is not None
-    if link.group is None:  # the link was lost; our own trigger tells where PagerDuty had it first
-        stayed = link.dedup_key is not None and there == link.service_id
-        left = stayed and mapped or pair.told == STACKFLOW
-        moved = not stayed or pair.told == PAGERDUTY
-    else:
-        left = bool(link.moving) or not same_name(link.group, pair.record.assignment_group)
-        moved = there not in (link.service_id, link.moving)
-    if not settings.bidirectional_sync or not mapped:
-        moved = False
-    if here is None or not left:
-        return PAGERDUTY if moved else None
-    return (pair.told or PAGERDUTY) if moved else STACKFLOW
-
-
-def stranded(settings: Settings, pair: Pair) -> bool:
-    """Whether the record of an open pair was handed to a group that no entry pages: the team before
-    keeps the incident.
-    """
-    record, link = pair.record, pair.link
-    known = link.group is not None or pair.told == STACKFLOW
-    return (record is not None and record.state not in DONE_STATES and known and
-            link.pagerduty in (OPEN, ACKNOWLEDGED) and not link.shared and
-            not same_name(link.group, record.assignment_group) and
-            place(settings, pair)[0] is None)
-
-
-def keeps_team(settings: Settings, pair: Pair) -> bool:
-    """Whether this run is about a group that no entry pages: who was assigned with it acknowledges
-    nothing.
-    """
-    return pair.told == STACKFLOW and stranded(settings, pair)

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Set, TypeVar, Union
 
 from . import merge, sla
+from .deciding import agreed
 from .errors import (ApiError, BadInputError, ConfigError, CredentialsError, DatastoreError,
                      DefectError, NotFoundError, PackError)
 from .incidents import (OPEN_STATES, StackFlowIncident, format_time, is_stackflow_number,
@@ -19,7 +20,6 @@ from .overview import look
 from .pack import SKIPPED, Outcome, Pack
 from .pairs import Pair, find_incident, find_record, read_pair, seen_as
 from .repair import Repair, decision_of
-from .sync import agreed
 from .tally import Tally
 
 TIME_LIMIT = 270.0

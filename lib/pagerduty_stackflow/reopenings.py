@@ -28,21 +28,25 @@ def look_for_reopening(pack: Pack, link: Link, record: StackFlowIncident,
     resolved.
     """
     if incident.status != "resolved" and link.pagerduty == RESOLVED:
-        sent = parse_time((stored or link).sent_at)
-        if sent is not None and not link.rest_only and pack.clock.now() - sent <= VISIBLE:
+        before = stored or link  # a move that is seen only now did not keep the event from it
+        sent = parse_time(before.sent_at)
+        if sent is not None and not before.rest_only and pack.clock.now() - sent <= VISIBLE:
             if _is_on_its_way(pack, sent, incident):
-                return link, None, None  # it counts as agreed
+                # It counts as agreed; how it was sent decides whether it can have been lost.
+                return replace(link, rest_only=before.rest_only), None, None
             incident = pack.rest.incident(incident.id)  # it may have come since the first look
         # Its alert may be closed for good, so an event with the same dedup key may reach nothing.
         link = replace(link, rest_only=True)
     live = incident.status != "resolved"
     reopened = None
     if record.state in DONE_STATES and live:
-        known = parse_time(link.stackflow_at) if link.stackflow == RESOLVED else None
-        here = parse_time(record.fields.get("resolved_at")) or known or record.updated_at
+        here = parse_time(record.fields.get("resolved_at")) or record.updated_at
         if link.stackflow == RESOLVED and link.pagerduty == RESOLVED:
-            if _was_lost(pack, link, incident, stored, here):
-                link = replace(link, pagerduty=OPEN)
+            if not _opened_again(pack, incident, here and here - CLOCK_ALLOWANCE):
+                if _is_kept_open(pack, link, incident):
+                    return link, None, None  # what is agreed is its own alert
+                if _was_lost(pack, link, incident, stored):
+                    link = replace(link, pagerduty=OPEN)
         elif here and _opened_again(pack, incident, here):
             incident = pack.rest.incident(incident.id)  # the resolve may be younger than it was
             reopened = PAGERDUTY if incident.status != "resolved" else None
@@ -56,9 +60,18 @@ def look_for_reopening(pack: Pack, link: Link, record: StackFlowIncident,
     return link, incident, reopened
 
 
-def _was_lost(pack: Pack, link: Link, incident: PagerDutyIncident, stored: Optional[Link],
-              here: Optional[datetime]) -> bool:
-    """Whether a resolve that was agreed never came to an open incident, and nobody opened it again.
+def _is_kept_open(pack: Pack, link: Link, incident: PagerDutyIncident) -> bool:
+    """Whether a record's own alert is resolved, and one that a merge brought keeps its incident open.
+    """
+    alerts = pack.rest.alerts(incident.id)
+    alert = alerts.get(link.dedup_key or "")
+    return (alert is not None and alert.status == "resolved" and
+            any(one.status != "resolved" for one in alerts.values()) and
+            pack.links.numbers(incident.id)[:1] == [link.number])
+
+
+def _was_lost(pack: Pack, link: Link, incident: PagerDutyIncident, stored: Optional[Link]) -> bool:
+    """Whether a resolve that was agreed never came to an open incident that nobody opened again.
 
     Only an event can be lost; what it reached is a resolved alert, wherever a merge put that.
     """
@@ -66,9 +79,7 @@ def _was_lost(pack: Pack, link: Link, incident: PagerDutyIncident, stored: Optio
                                stored.pagerduty_id not in (None, incident.id)):
         return False
     alert = pack.rest.alerts(incident.id).get(link.dedup_key or "")
-    if alert is not None and alert.status == "resolved":
-        return False
-    return not _opened_again(pack, incident, here and here - CLOCK_ALLOWANCE)
+    return alert is None or alert.status != "resolved"
 
 
 def _opened_again(pack: Pack, incident: PagerDutyIncident, since: Optional[datetime]) -> bool:
@@ -93,6 +104,14 @@ def _is_on_its_way(pack: Pack, sent: datetime, incident: PagerDutyIncident) -> b
     """Whether a resolve that was just sent as an event may still be under way."""
     seen = last_entry(pack, incident.id, "resolve_log_entry")
     return seen is None or seen < sent - CLOCK_ALLOWANCE
+
+
+def was_resolved_before(pack: Pack, source: PagerDutyIncident) -> bool:
+    """Whether an incident that a merge closed had been resolved before, and opened again: the log
+    shows both.
+    """
+    types = [entry.get("type") for entry in pack.rest.history(source.id)]
+    return types.count("resolve_log_entry") > 1
 
 
 def last_entry(pack: Pack, incident_id: str, entry_type: str) -> Optional[datetime]:

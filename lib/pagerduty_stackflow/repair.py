@@ -7,14 +7,15 @@ from datetime import datetime
 from typing import Callable, Optional, Set
 
 from . import merge
+from .deciding import agreed, decide, stranded
 from .errors import RoutingError
 from .incidents import PagerDutyIncident, StackFlowIncident
 from .links import Link
 from .overview import Overview
 from .pack import Pack
-from .pairs import Pair, numbers_of, read_pair, stranded
+from .pairs import Pair, numbers_of, read_pair
 from .routing import entry_of_service, route_for_opening, unmapped_group
-from .sync import agreed, decide, settle
+from .sync import settle
 from .tally import Tally
 from .unseen import Unseen, is_on_its_way, is_unseen
 from .writing import Words, ends_incident, waits_for

@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any, Dict, List, Optional, Tuple
 
 from . import merge
+from .deciding import decide, situation
 from .errors import PackError
 from .escalation import (DROPPED, RECONCILE, STARTING, UNANSWERED, WAITING, Escalation, Seen,
                          begin_of, decode, encode, end_of, follow, is_started, mapping_of,
@@ -21,9 +22,9 @@ from .incidents import (ATTENDED_STATES, PagerDutyIncident, format_time, last_re
 from .levels import DeadEndError, note, open_incident, policy_reference, put
 from .pack import ALREADY, DONE, SKIPPED, Outcome, Pack
 from .pagerduty.events import fingerprint
-from .pairs import Pair, read_pair, situation, wait_for_incidents
+from .pairs import Pair, read_pair, wait_for_incidents
 from .routing import CRITICAL, entry_of_service, route_for_opening
-from .sync import before_start, decide, insist, no_record, settle, stackflow_number
+from .sync import before_start, insist, no_record, settle, stackflow_number
 from .verification import invisible
 from .writing import Words, send_trigger
 

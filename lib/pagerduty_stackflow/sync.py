@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Callable, List, Mapping, Optional
 
 from . import merge
+from .deciding import agreed, decide, keeps_team, situation
 from .errors import BadInputError, ConflictError, NotFoundError, PackError
-from .incidents import (StackFlowIncident, format_time, is_stackflow_number, pagerduty_id_of_mark,
-                        parse_time)
+from .incidents import StackFlowIncident, is_stackflow_number, pagerduty_id_of_mark, parse_time
 from .links import Link
 from .pack import ALREADY, DONE, SKIPPED, Outcome, Pack, combined
-from .pairs import Pair, find_incident, keeps_team, numbers_of, place, read_pair, situation
+from .pairs import Pair, find_incident, numbers_of, read_pair
 from .routing import entry_of_service, unmapped_group
 from .stackflow.records import canonical_record
 from .transport import MAX_WAIT, OutcomeUnknownError
@@ -173,8 +172,10 @@ def _taken_at_its_word(pack: Pack, hint: Optional[StackFlowIncident],
         known = hint.reopened_at or pagerduty_id_of_mark(hint.description)
         return None if known else Pair(Link(hint.number), hint)
     applied = parse_time(link.stackflow_at)
-    if applied and hint.updated_at < applied or link.writing == hint.state:
+    if applied and hint.updated_at < applied or link.writing:
         return None
+    if link.stackflow == merge.RESOLVED and hint.state not in merge.DONE_STATES:
+        return None  # opened again: PagerDuty tells whether before or after its own resolve
     if link.stackflow != merge.RESOLVED:  # stamps of whole seconds, and resolves that nobody saw
         earlier = link.assignee and not hint.assigned_to  # its creation, told once more
         if hint.updated_at == applied and (hint.state in merge.DONE_STATES or earlier):
@@ -259,42 +260,6 @@ def insist(pack: Pack, attempt: Callable[[], bool], warnings: List[str]) -> None
             warnings.append("decided again after: %s" % error.message)
 
 
-def decide(pack: Pack, pair: Pair, may_trigger: bool, force: bool = False) -> merge.Decision:
-    """The merge, for one of several records on an incident, and for an action that opens nothing.
-
-    Only trigger_incident and the reconcile open an incident: they know what is too old for it.
-    """
-    link = pair.link
-    now = situation(pack, pair, force)
-    if link.replaced_by:
-        return merge.Decision("carried on in %s" % link.replaced_by, link.stackflow, link.pagerduty)
-    decision = merge.decide(now)
-    if merge.TRIGGER in decision.pagerduty and not may_trigger:
-        agreed = (link.stackflow, link.pagerduty)
-        if pair.reopened == merge.STACKFLOW:  # no later run shall take it for an unfinished resolve
-            agreed = (merge.RESOLVED, merge.RESOLVED)
-        return merge.Decision("no PagerDuty incident is open for it; trigger_incident opens one",
-                              *agreed)
-    return decision
-
-
-def agreed(pack: Pack, pair: Pair, decision: merge.Decision) -> Link:
-    """The link as it is once a decision is carried out."""
-    link, record = pair.link, pair.record
-    link = replace(link, stackflow=decision.agreed_stackflow, pagerduty=decision.agreed_pagerduty,
-                   writing=None)
-    if record is not None:
-        both = (decision.agreed_stackflow, decision.agreed_pagerduty)
-        carried = (both == (merge.ACKNOWLEDGED, merge.ACKNOWLEDGED) or decision.spends_assignment or
-                   keeps_team(pack.settings, pair))
-        link = replace(link, assignee=_assignee(link, record, carried),
-                       stackflow_at=_later(link.stackflow_at, record))
-        here, there = place(pack.settings, pair)
-        if here == there or link.group is None and pair.told is None:
-            link = replace(link, group=record.assignment_group, service_id=there, moving=None)
-    return link
-
-
 def _remember(pack: Pack, pair: Pair, decision: merge.Decision) -> bool:
     """Store what is agreed now. True when another run wrote or waits meanwhile, so that this one
     looks again.
@@ -310,18 +275,6 @@ def _remember(pack: Pack, pair: Pair, decision: merge.Decision) -> bool:
         pack.links.stop_waiting(link.number)
         return True
     return found != link
-
-
-def _assignee(link: Link, record: StackFlowIncident, carried: bool) -> Optional[str]:
-    """For whom an acknowledgement counts as carried; a record that nobody holds starts afresh."""
-    if "assigned_to" in record.fields and not record.assigned_to:
-        return None
-    return record.assigned_to if carried else link.assignee
-
-
-def _later(stamp: Optional[str], record: StackFlowIncident) -> Optional[str]:
-    known, new = parse_time(stamp), record.updated_at
-    return format_time(new) if new and (known is None or new > known) else stamp
 
 
 def settle_all(pack: Pack, numbers: List[str], incident_id: str, words: Words,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Dict, List, Optional, Tuple
 
 from . import merge
+from .deciding import place
 from .errors import ConflictError
 from .incidents import (CLIENT, PagerDutyIncident, StackFlowIncident, dedup_key, format_time, mark,
                         last_resort_key, number_of_key, record_url)
@@ -14,7 +15,7 @@ from .links import Link
 from .moves import move
 from .pack import Pack
 from .pagerduty.events import fingerprint
-from .pairs import Pair, owner_of_mark, place
+from .pairs import Pair, find_record, owner_of_mark
 from .routing import entry_of_service, priority_for, route_for_opening, severity
 from .settings import ServiceMapping, Settings
 from .templates import public_mapping, render
@@ -247,7 +248,7 @@ def waits_for(pack: Pack, pair: Pair) -> List[str]:
     if not pair.link.shared or pair.incident is None:
         return []
     return [number for number in pack.links.numbers(pair.incident.id)
-            if number != pair.link.number and not _is_resolved(pack, number)]
+            if number != pair.link.number and _is_open(pack, number)]
 
 
 def _move(pack: Pack, pair: Pair, done: Done) -> None:
@@ -288,9 +289,12 @@ def _check_unchanged(pack: Pack, incident: PagerDutyIncident) -> None:
         raise ConflictError("%s became %s meanwhile" % (incident.id, status), "", True, "PagerDuty")
 
 
-def _is_resolved(pack: Pack, number: str) -> bool:
+def _is_open(pack: Pack, number: str) -> bool:
     link = pack.links.read(number)[0]
-    return link is not None and link.stackflow == merge.RESOLVED
+    if link is None or link.stackflow != merge.RESOLVED:
+        return True
+    record = find_record(pack, number)
+    return record is not None and record.state not in merge.DONE_STATES
 
 
 def set_state(pack: Pack, pair: Pair, state: str, done: Done) -> None:

@@ -5,27 +5,16 @@ come to rest or is still under way. A check returns what is wrong, in words.
 from __future__ import annotations
 
 import json
-from datetime import timedelta
 from typing import Any, Dict, Iterator, List, Optional, Set
 
-from history_diary import DONE, FINAL, PACK, PERSON, TAKEN_BACK, Diary, Entry, Thread
+from history_diary import (DONE, FINAL, PACK, PAGING, PERSON, TAKEN_BACK, Diary, Entry, Thread,
+                           last_word)
+from history_limits import Limits
 
 from pagerduty_stackflow.errors import PackError
 
 OPEN_AND_WORKED_ON = ("in_progress", "on_hold", "pending_customer", "pending_vendor")
-CLOCK_ALLOWANCE = timedelta(minutes=2)
-PAGING = ("P1", "P2")
-
-
-def last_word(thread: Thread) -> Optional[Entry]:
-    """The resolve or reopening that counts for a pair, by people alone and in true order: None
-    where nobody ever resolved it.
-    """
-    last = None
-    for entry in thread.entries:
-        if (entry.opens or entry.closes) and (entry.by == PERSON or entry.unheard):
-            last = entry
-    return last
+REPEATED = ("trigger", "acknowledge", "assignment_group", "resolved")
 
 
 class Checks:
@@ -34,6 +23,7 @@ class Checks:
     def __init__(self, world: Any, diary: Diary) -> None:
         self._world = world
         self._diary = diary
+        self._limits = Limits(world, diary)
 
     def _record(self, thread: Thread) -> Dict[str, Any]:
         fields: Dict[str, Any] = self._world.stackflow.desk.incidents[thread.number].fields
@@ -45,7 +35,8 @@ class Checks:
     def _threads(self) -> Iterator[Thread]:
         """The pairs that are to be in step."""
         for thread in self._diary.threads.values():
-            if not (thread.old or thread.replaced or thread.duplicate):
+            if not (thread.old or thread.replaced or thread.duplicate or
+                    self._limits.never_known(thread)):
                 yield thread
 
     def _pages(self, record: Dict[str, Any]) -> bool:
@@ -55,7 +46,10 @@ class Checks:
     # At rest.
 
     def convergence(self) -> Iterator[str]:
-        """Every pair is in step by the contract table."""
+        """Every pair is in step by the contract table. A limit: an event may not reach an incident
+        that was moved to a service that nobody mapped, and the reconcile does not list it.
+        """
+        mapped = {entry.service_id for entry in self._world.settings.service_mapping}
         for thread in self._threads():
             record, incident = self._record(thread), self._incident(thread.incident)
             done = record["state"] in DONE
@@ -64,7 +58,8 @@ class Checks:
                     yield "%s is open and nobody was paged" % thread.number
             elif not done and not incident.open and self._pages(record):
                 yield "%s is %s, %s is resolved" % (thread.number, record["state"], incident.id)
-            elif done and incident.open and all(
+            elif done and incident.open and incident.service_id in mapped and not (
+                    self._limits.out_of_sight(thread, last_word(thread))) and all(
                     self._record(other)["state"] in DONE
                     for other in self._diary.standing_on(incident.id)):
                 yield "%s is %s, %s is %s" % (thread.number, record["state"], incident.id,
@@ -72,7 +67,6 @@ class Checks:
             elif incident.open and not done:
                 yield from self._acknowledgement(thread, record, incident)
                 yield from self._place(thread, record, incident)
-        mapped = {entry.service_id for entry in self._world.settings.service_mapping}
         known = {one for thread in self._diary.threads.values()
                  for one in thread.own + [thread.incident]}
         for incident in self._world.pagerduty.account.incidents.values():
@@ -95,8 +89,11 @@ class Checks:
         reaches = by_event or record["assigned_to"] == "robin@example.com"
         first = given[0].position if given else 0
         undone = any(entry.position > first and (
-            entry.what in TAKEN_BACK or entry.what == "assignment_group" and entry.by == PACK)
+            entry.what in TAKEN_BACK or entry.by == PACK and (
+                entry.what == "assignment_group" or entry.value == "in_progress"))
             for entry in there + thread.entries)
+        undone = undone or self._limits.opening_forgotten(thread) and any(
+            entry.what == "acknowledge" for entry in there)
         undone = undone or any(entry.value == "Nobody Mapped" for entry in thread.entries)
         if record["assigned_to"] and reaches and not undone and len(thread.own) < 2:
             yield "%s is taken by %s, %s is triggered" % (thread.number, record["assigned_to"],
@@ -111,10 +108,14 @@ class Checks:
         here = services.get(record["assignment_group"])
         if thread.merged or here is None or incident.service_id not in services.values():
             return
+        if self._limits.opening_forgotten(thread):
+            return  # nothing tells who handed over what: PagerDuty's place may count
         if here != incident.service_id:
             yield "%s is with %s, %s is on %s" % (thread.number, record["assignment_group"],
                                                   incident.id, incident.service_id)
+        created = next(entry.position for entry in thread.entries if entry.subject == thread.number)
         given = [entry for entry in thread.entries if entry.by == PERSON and (
+            entry.position > created) and (
             entry.what == "move" and entry.value in services.values() or
             entry.what == "assignment_group" and entry.value in services)]
         followed = [entry.position for entry in thread.entries
@@ -165,59 +166,14 @@ class Checks:
             if closed == (state in DONE) or (state in FINAL and not closed and
                                              any(one not in DONE for one in others)):
                 continue
-            if not (self._reopened_unseen(thread, last) or
-                    self._cancelled_when(thread, last, state) or
-                    self._clocks_apart(thread, last) or
-                    self._both_opened_again(thread, last)):
+            if not self._limits.excuse(thread, last, state):
                 yield "%s is %s, and the last word was: %s" % (thread.number, state,
                                                                last or "its creation")
 
-    def _reopened_unseen(self, thread: Thread, last: Optional[Entry]) -> bool:
-        """The one limit (docs/decisions.md, A reopening that nobody can see): PagerDuty resolved,
-        StackFlow resolved and opened again, and before any event of StackFlow's told so somebody
-        looked at both sides.
-        """
-        if last is None or last.what != "state" or last.closes:
-            return False
-        since = max((entry.position for entry in thread.entries
-                     if entry.position < last.position and entry.by == PERSON and
-                     entry.what == "state" and entry.value in DONE), default=last.position)
-        for look in self._diary.looks:
-            if look.number in (None, thread.number) and look.position > since:
-                if look.told or look.position > last.position:
-                    return not look.told
-        return True
-
-    def _cancelled_when(self, thread: Thread, last: Optional[Entry], state: str) -> bool:
-        """Another limit: StackFlow does not show when a record was cancelled, so its last change
-        counts.
-        """
-        return state == "cancelled" and last is not None and last.what == "reopen" and any(
-            entry.subject == thread.number and entry.position > last.position and
-            entry.by == PERSON for entry in thread.entries)
-
-    @staticmethod
-    def _clocks_apart(thread: Thread, last: Optional[Entry]) -> bool:
-        """Another limit: what was resolved on both sides and opened again in PagerDuty stays open,
-        although StackFlow was opened and resolved within two minutes after that.
-        """
-        return last is not None and last.what == "state" and last.closes and any(
-            entry.what == "reopen" and entry.position < last.position and
-            last.at - entry.at <= CLOCK_ALLOWANCE for entry in thread.entries)
-
-    def _both_opened_again(self, thread: Thread, last: Optional[Entry]) -> bool:
-        """Another limit: opened again on both sides, and resolved again in PagerDuty before anybody
-        looked, it is as resolved there as it was; the reopening in StackFlow counts.
-        """
-        if last is None or last.what != "resolve":
-            return False
-        before = [entry for entry in thread.entries
-                  if entry.position < last.position and entry.by == PERSON]
-        there = [entry.position for entry in before if entry.what == "reopen"]
-        here = [entry.position for entry in before if entry.what == "state" and entry.opens]
-        return bool(there and here) and not any(
-            min(there[-1], here[-1]) < look.position <= last.position and look.full and
-            look.number in (None, thread.number) for look in self._diary.looks)
+    def out_of_sight(self) -> bool:
+        """Whether this limit was met: then a late event still finds something to do."""
+        return any(self._limits.out_of_sight(thread, last_word(thread))
+                   for thread in self._diary.threads.values())
 
     # At any time.
 
@@ -250,7 +206,8 @@ class Checks:
 
     def no_loops(self) -> Iterator[str]:
         """Each state write of the pack follows from one act of a person on the other side, which
-        nothing followed from before.
+        nothing followed from before. A limit: what a run could not remember may be done once more,
+        if people undid it meanwhile.
         """
         threads = list(self._diary.threads.values())
         spent: Dict[str, Set[int]] = {thread.number: set() for thread in threads}
@@ -264,23 +221,10 @@ class Checks:
                       for cause in thread.entries + thread.found
                       if cause.position < entry.position and _causes(entry, cause, thread) and
                       cause.position not in spent[thread.number]]
-            if not causes and entry.what == "acknowledge" and self._forgotten(entry):
-                continue
-            if causes:
-                spent[causes[0][0]].add(causes[0][1])
-            else:
+            if not causes:
                 yield "%s follows from nothing" % entry
-
-    def _forgotten(self, entry: Entry) -> bool:
-        """Another limit: an acknowledgement by a run that could not remember it, which PagerDuty took
-        back, is known from PagerDuty's log only while its record stays as it was.
-        """
-        given = [one for one in self._diary.incidents[entry.subject] if one.by == PACK and
-                 one.what == "acknowledge" and one.position < entry.position and
-                 any(began <= one.at <= end for began, end in self._diary.failed)]
-        return bool(given) and any(
-            one.position > given[-1].position and one.by == PERSON and
-            one.subject in self._diary.threads for one in self._diary.entries)
+            elif not (entry.forgotten and (entry.what in REPEATED or entry.value in REPEATED)):
+                spent[causes[0][0]].add(causes[0][1])
 
     def nobody_silenced(self) -> Iterator[str]:
         """No incident is assigned to the bot, and nothing came of what was open before the start.
@@ -339,9 +283,11 @@ def _causes(entry: Entry, cause: Optional[Entry] = None,
         return by_person and (cause.what == "create" or
                               cause.opens)
     if kind in ("move", "assignment_group"):
+        if cause.what in ("create", "trigger"):
+            return cause.forgotten
         return by_person and cause.what in ("move", "assignment_group", "merge") and (
             cause.what != kind)
     if kind == "resolved":
-        return cause.what == "resolve" and (by_person or cause.unheard)
+        return cause.what == "resolve" and (by_person or cause.unheard or cause.forgotten)
     return (cause.what == "acknowledge" and (by_person or thread.merged) or
-            cause.what == "reopen" and by_person)
+            cause.what in ("reopen", "merge") and by_person)

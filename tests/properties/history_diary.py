@@ -15,6 +15,7 @@ from world import SF_HOST
 PERSON, PACK, TIME = "a person", "the pack", "time"
 DONE = ("resolved", "closed", "cancelled")
 FINAL = ("closed", "cancelled")
+PAGING = ("P1", "P2")
 HOST = SF_HOST.partition("://")[2]
 SILENT = ("notify", "annotate", "urgency_change", "repeat_escalation_path")
 SENT = timedelta(seconds=1)
@@ -40,6 +41,8 @@ class Entry:
     """Of a merge: when the pack looked at it first."""
     unheard: bool = False
     """Of a resolve by the pack: it was sent when a merge had not been heard of."""
+    forgotten: bool = False
+    """Of a write of the pack: the run could not remember it."""
     carries: Tuple[str, ...] = ()
     """Of a merge: the records that came with it."""
 
@@ -102,6 +105,17 @@ class Thread:
         return any(entry.by == PERSON and entry.value == "cancelled" for entry in self.entries)
 
 
+def last_word(thread: Thread) -> Optional[Entry]:
+    """The resolve or reopening that counts for a pair, by people alone and in true order: None
+    where nobody ever resolved it.
+    """
+    last = None
+    for entry in thread.entries:
+        if (entry.opens or entry.closes) and (entry.by == PERSON or entry.unheard):
+            last = entry
+    return last
+
+
 class Diary:
     """Looks at both simulators whenever somebody may have changed something."""
 
@@ -138,8 +152,10 @@ class Diary:
         """A run about this record or incident ended well."""
         numbers: List[Optional[str]] = [subject]
         if subject is not None and subject not in self.threads:
-            numbers = [thread.number for thread in self.threads.values()
-                       if thread.incident == subject or subject in thread.own]
+            unheard = {number for entry in self.entries if entry.heard_at is None
+                       for number in entry.carries}
+            numbers = [thread.number for thread in self.threads.values() if subject in thread.own or
+                       thread.incident == subject and thread.number not in unheard]
         self.looks += [Look(len(self.entries), number, told, full) for number in numbers]
         for entry in self.entries:
             if entry.heard_at is None and (subject is None or set(numbers) & set(entry.carries)):
@@ -175,7 +191,7 @@ class Diary:
             if incident.reopened_at != self._reopened.get(incident.id):
                 self._reopened[incident.id] = incident.reopened_at
                 self._add(incident.reopened_at, incident.id, "reopen", by)
-            service = self._services.setdefault(incident.id, incident.service_id)
+            service = self._services.setdefault(incident.id, self._first_service(incident))
             if service != incident.service_id:
                 self._services[incident.id] = incident.service_id
                 self._add(incident.updated_at, incident.id, "move", by, incident.service_id)
@@ -183,6 +199,13 @@ class Diary:
             if alert.id not in self._alerts:
                 self._alerts[alert.id] = alert.incident_id
                 self._belongs(alert)
+
+    def _first_service(self, incident: Any) -> str:
+        """Where an incident was opened: the pack may have moved it before anybody looked."""
+        account = self._world.pagerduty.account
+        alerts = [account.alerts[one] for one in incident.alert_ids[:1]]
+        return str(account.integrations[alerts[0].integration_id].service_id if alerts else
+                   incident.service_id)
 
     def _belongs(self, alert: Any) -> None:
         """An incident that the pack triggered belongs to the record that its dedup key names."""
@@ -248,6 +271,7 @@ class Diary:
 
     def _add(self, at: datetime, subject: str, what: str, by: str, value: Any = None) -> None:
         entry = Entry(len(self.entries), at, subject, what, by, value)
+        entry.forgotten = by == PACK and any(began <= at <= end for began, end in self.failed)
         if by == PACK and what == "resolve":
             entry.unheard = any(one.carries and self.target(one.subject) == subject and
                                 (one.heard_at is None or at - one.heard_at < SENT)
@@ -271,3 +295,7 @@ class Diary:
         """The records that this incident is the incident of today of, but those that ended."""
         return [thread for thread in self.threads.values()
                 if thread.incident == incident and not thread.replaced and not thread.duplicate]
+
+    def later(self, incident: str) -> List[Thread]:
+        """The records that had this incident and have a newer one."""
+        return [thread for thread in self.threads.values() if incident in thread.own[:-1]]

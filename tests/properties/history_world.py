@@ -115,7 +115,6 @@ class HistoryWorld(World):
 
     def begin(self) -> None:
         """The pack is installed: what was opened before is none of its business."""
-        self.listening = False
         self.run(5)
         self.forget_deliveries()
         Links(self.store).ensure_start(self.pack().clock)

@@ -12,7 +12,7 @@ import pytest
 import test_histories
 from history_machine import Histories, Wrong
 
-from pagerduty_stackflow import merge, reconcile, repair, sync
+from pagerduty_stackflow import deciding, merge, reconcile, repair, sync
 from pagerduty_stackflow.links import Links
 
 PATIENCE = 400
@@ -41,10 +41,15 @@ def agreed_on_nothing(decide: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda now: decide(replace(now, agreed_pagerduty=merge.ABSENT))
 
 
+def place_forgotten(agreed: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda pack, pair, decision: replace(
+        agreed(pack, pair, decision), group=pair.link.group, service_id=pair.link.service_id)
+
+
 BUGS: Dict[str, Any] = {
     "a final record is set back to work": (merge, "decide", final_is_resolved),
     "what was agreed with PagerDuty is forgotten": (merge, "decide", agreed_on_nothing),
-    "for whom was acknowledged is forgotten": (sync, "_assignee", lambda _: always(None)),
+    "for whom was acknowledged is forgotten": (deciding, "_assignee", lambda _: always(None)),
     "an assignment acknowledges again and again": (merge, "decide", acknowledged_again),
     "a changed group or service is nobody's change": (merge, "decide", handed_to_nobody),
     "what is older than the pack is paged by an event": (
@@ -54,8 +59,7 @@ BUGS: Dict[str, Any] = {
     "an incident without a link is not looked for": (
         repair.Repair, "incident", lambda _: always(None)),
     "the link is not written": (Links, "write", lambda _: always(None)),
-    "a place that was agreed on is not remembered": (
-        sync, "place", lambda _: always((None, None))),
+    "a place that was agreed on is not remembered": (sync, "agreed", place_forgotten),
 }
 
 

@@ -1,0 +1,134 @@
+"""How a history may end although that is not what the last person said: one method for each limit
+that docs/testing.md names.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, Optional
+
+from history_diary import DONE, PAGING, PERSON, Diary, Entry, Thread, last_word
+
+CLOCK_ALLOWANCE = timedelta(minutes=2)
+
+
+class Limits:
+    """Over a world, of which a diary was kept."""
+
+    def __init__(self, world: Any, diary: Diary) -> None:
+        self._world = world
+        self._diary = diary
+
+    def excuse(self, thread: Thread, last: Optional[Entry], state: str) -> bool:
+        """Whether a pair may be open or resolved, whichever its ``last`` word was not."""
+        return (self._reopened_unseen(thread, last) or
+                self._cancelled_when(thread, last, state) or
+                self._clocks_apart(thread, last) or
+                self._both_opened_again(thread, last) or
+                self._ended_by_another(thread, last) or
+                self._goes_on(thread, last) or
+                self.out_of_sight(thread, last))
+
+    def _incident(self, thread: Thread) -> Any:
+        return self._world.pagerduty.account.incidents[thread.incident]
+
+    def never_known(self, thread: Thread) -> bool:
+        """Of what a run opened and could not remember nothing is known, if people end it before
+        anybody looks: they finish the record, merge the incident, or resolve that of a record that
+        they lowered.
+        """
+        opened = [entry for entry in thread.entries
+                  if entry.what in ("create", "trigger") and entry.forgotten]
+        record = self._world.stackflow.desk.incidents[thread.number].fields
+        if not opened or self._was_looked_at(thread, opened[-1]):
+            return False
+        if opened[-1].what == "create" or thread.merged and record["state"] in DONE:
+            return record["state"] in DONE
+        return not self._incident(thread).open and record["priority"] not in PAGING
+
+    @staticmethod
+    def opening_forgotten(thread: Thread) -> bool:
+        """Whether a run could not remember what it opened: then the pack knows what it finds, and not
+        what was before.
+        """
+        return any(entry.what in ("create", "trigger") and entry.forgotten
+                   for entry in thread.entries)
+
+    def _was_looked_at(self, thread: Thread, since: Entry) -> bool:
+        return any(look.number == thread.number and look.position > since.position
+                   for look in self._diary.looks)
+
+    def _reopened_unseen(self, thread: Thread, last: Optional[Entry]) -> bool:
+        """A reopening that nobody can see: PagerDuty resolved, StackFlow resolved and opened again,
+        and before any event of StackFlow's told so somebody looked at both sides.
+        """
+        if last is None or last.what != "state" or last.closes:
+            return False
+        since = max((entry.position for entry in thread.entries
+                     if entry.position < last.position and entry.by == PERSON and
+                     entry.what == "state" and entry.value in DONE), default=last.position)
+        for look in self._diary.looks:
+            if look.number in (None, thread.number) and look.position > since:
+                if look.told or look.position > last.position:
+                    return not look.told
+        return True
+
+    def _cancelled_when(self, thread: Thread, last: Optional[Entry], state: str) -> bool:
+        """StackFlow does not show when a record was cancelled, so its last change counts."""
+        return state == "cancelled" and last is not None and last.what == "reopen" and any(
+            entry.subject == thread.number and entry.position > last.position and
+            entry.by == PERSON for entry in thread.entries)
+
+    @staticmethod
+    def _clocks_apart(thread: Thread, last: Optional[Entry]) -> bool:
+        """What was resolved on both sides and opened again in PagerDuty stays open, although
+        StackFlow was opened and resolved within two minutes after that.
+        """
+        return last is not None and last.what == "state" and last.closes and any(
+            entry.what == "reopen" and entry.position < last.position and
+            last.at - entry.at <= CLOCK_ALLOWANCE for entry in thread.entries)
+
+    def _both_opened_again(self, thread: Thread, last: Optional[Entry]) -> bool:
+        """Opened again on both sides, and resolved again on one of them before anybody looked, it is
+        as resolved there as it was; the other side's reopening counts.
+        """
+        if last is None or not last.closes:
+            return False
+        before = [entry for entry in thread.entries
+                  if entry.position < last.position and entry.by == PERSON]
+        there = [entry.position for entry in before if entry.what == "reopen"]
+        here = [entry.position for entry in before if entry.what == "state" and entry.opens]
+        return bool(there and here) and not any(
+            min(there[-1], here[-1]) < look.position <= last.position and look.full and
+            look.number in (None, thread.number) for look in self._diary.looks)
+
+    def _ended_by_another(self, thread: Thread, last: Optional[Entry]) -> bool:
+        """An incident that was opened again and then got a second record by a merge is resolved with
+        that one, if nobody looked at the first.
+        """
+        words = [last_word(other) for other in self._diary.standing_on(thread.incident or "")]
+        return last is not None and last.what == "reopen" and any(
+            word is not None and word.closes and word.position > last.position for word in words)
+
+    def _goes_on(self, thread: Thread, last: Optional[Entry]) -> bool:
+        """A record goes on with the target of a merge also if it was resolved before the news of it,
+        and its incident had not been seen until then; or before the target was opened again.
+        """
+        if last is None or last.what != "state" or not last.closes or not thread.merged:
+            return False
+        return any(entry.position > last.position and entry.what == "reopen"
+                   for entry in self._diary.incidents[thread.incident or ""]) or any(
+            entry.what == "merge" and thread.number in entry.carries and
+            entry.position < last.position and (entry.heard_at is None or entry.heard_at > last.at)
+            for entry in thread.entries)
+
+    def out_of_sight(self, thread: Thread, last: Optional[Entry]) -> bool:
+        """What is opened again in PagerDuty and merged, or brought to a service that nobody mapped,
+        before anybody looks, is open where nothing leads to its record.
+        """
+        if last is None or last.what != "reopen":
+            return False
+        mapped = {entry.service_id for entry in self._world.settings.service_mapping}
+        return self._incident(thread).service_id not in mapped or any(
+            entry.what == "merge" and entry.position > last.position and
+            entry.subject == last.subject for entry in thread.entries)
