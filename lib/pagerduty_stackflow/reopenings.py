@@ -42,7 +42,9 @@ def look_for_reopening(pack: Pack, link: Link, record: StackFlowIncident,
     if record.state in DONE_STATES and live:
         here = parse_time(record.fields.get("resolved_at")) or record.updated_at
         if link.stackflow == RESOLVED and link.pagerduty == RESOLVED:
-            if not _opened_again(pack, incident, here and here - CLOCK_ALLOWANCE):
+            if _is_resolved_again(link, record) and not _opened_again(pack, incident, here):
+                link = replace(link, pagerduty=OPEN)  # that is still to be carried over
+            elif not _opened_again(pack, incident, here and here - CLOCK_ALLOWANCE):
                 if _is_kept_open(pack, link, incident):
                     return link, None, None  # what is agreed is its own alert
                 if _was_lost(pack, link, incident, stored):
@@ -58,6 +60,12 @@ def look_for_reopening(pack: Pack, link: Link, record: StackFlowIncident,
         if opened and changed and opened > changed:
             reopened = STACKFLOW
     return link, incident, reopened
+
+
+def _is_resolved_again(link: Link, record: StackFlowIncident) -> bool:
+    """Whether a person has opened and resolved a record once more since both sides were resolved."""
+    resolved, known = parse_time(record.fields.get("resolved_at")), parse_time(link.stackflow_at)
+    return not link.writing and bool(resolved and known and resolved > known)
 
 
 def _is_kept_open(pack: Pack, link: Link, incident: PagerDutyIncident) -> bool:

@@ -86,6 +86,32 @@ def test_the_end_of_a_snooze_is_no_reopening(world):
     assert (state(world, number), there(world, incident)) == ("resolved", "resolved")
 
 
+@pytest.mark.parametrize("order, end", [
+    (("there", "here", "resolve"), "resolved"), (("here", "resolve", "there"), "in_progress")])
+def test_what_both_sides_opened_again_ends_as_whoever_came_last_wanted(world, order, end):
+    number, incident = born_there(world)
+    world.stackflow.set_state(number, "resolved")
+    world.settle()
+    acts = {"there": lambda: world.pagerduty.reopen(incident, world.casey),
+            "here": lambda: world.stackflow.reopen(number),
+            "resolve": lambda: world.stackflow.set_state(number, "resolved")}
+    unheard(world, *[acts[name] for name in order])
+    reconcile(world.pack())
+    world.settle()
+    assert state(world, number) == end
+    assert (there(world, incident) == "resolved") == (end == "resolved")
+
+
+def test_a_note_on_a_resolved_record_does_not_resolve_once_more(world):
+    number, incident = born_there(world)
+    world.stackflow.set_state(number, "resolved")
+    world.settle()
+    unheard(world, lambda: world.pagerduty.reopen(incident, world.casey),
+            lambda: world.stackflow.add_note(number, "still looking"))
+    reconcile(world.pack())
+    assert (state(world, number), there(world, incident)) == ("in_progress", "triggered")
+
+
 def test_a_resolve_that_arrives_between_two_reads_is_no_reopening(world):
     number, incident = created(world)
     world.stackflow.cancel(number)
