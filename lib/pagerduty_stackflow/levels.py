@@ -11,7 +11,6 @@ from .escalation import HIGH, Seen, on_call_level
 from .incidents import PAGERDUTY_ID, PagerDutyIncident, is_stackflow_number
 from .links import Link
 from .pack import DONE, SKIPPED, Outcome, Pack
-from .pagerduty.account import Account
 from .pairs import Pair, numbers_of, read_pair, wait_for_incidents
 from .routing import CRITICAL, route_for_opening
 from .sync import decide, insist, no_record, settle
@@ -46,7 +45,7 @@ def escalate_incident(pack: Pack, incident_id: str, escalation_policy_id: Option
         if not PAGERDUTY_ID.match(escalation_policy_id):
             raise BadInputError("%r is no id of an escalation policy" % escalation_policy_id,
                                 "give an id such as PXXXXXX, as in the policy's URL")
-        Account(pack.rest).policy_name(escalation_policy_id)  # before anything is written
+        pack.account.policy_name(escalation_policy_id)  # before anything is written
     pair, opened = _pair_to_escalate(pack, incident_id)
     incident, number = pair.incident, pair.link.number or None
     if incident is None or incident.status == "resolved":
@@ -96,7 +95,7 @@ def _changes(pack: Pack, incident: PagerDutyIncident, policy_id: Optional[str],
         return []  # its first level has been alerted just now
     if level is None:
         policies = filter(None, [incident.escalation_policy_id])
-        on_calls = [(one.level, one.user_id) for one in Account(pack.rest).on_calls(list(policies))]
+        on_calls = [(one.level, one.user_id) for one in pack.account.on_calls(list(policies))]
         level = on_call_level(on_calls, incident) + 1
     return [{"escalation_level": level}]
 

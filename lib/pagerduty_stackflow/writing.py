@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Any, Dict, List, Optional, Tuple
+from dataclasses import replace
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from . import merge
 from .errors import ConflictError
@@ -24,8 +24,7 @@ DETAILS = ("number", "state", "priority", "category", "subcategory", "impact", "
            "assignment_group", "assigned_to", "opened_by", "ci_id", "created_at", "description")
 
 
-@dataclass
-class Words:
+class Words(NamedTuple):
     """What is added to a write: who did it, why, a work note beside a StackFlow state, and with a
     trigger a severity in place of the priority's; any may be None.
     """
@@ -36,14 +35,14 @@ class Words:
     severity: Optional[str] = None
 
 
-@dataclass
 class Done:
     """What was written, found to be there already, left out, and cut or repeated; in words."""
 
-    writes: List[str] = field(default_factory=list)
-    found: List[str] = field(default_factory=list)
-    skipped: List[str] = field(default_factory=list)
-    warnings: List[str] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.writes: List[str] = []
+        self.found: List[str] = []
+        self.skipped: List[str] = []
+        self.warnings: List[str] = []
 
 
 def carry_out(pack: Pack, pair: Pair, decision: merge.Decision, words: Words,
@@ -63,7 +62,7 @@ def carry_out(pack: Pack, pair: Pair, decision: merge.Decision, words: Words,
         change = _acknowledge if write == merge.ACKNOWLEDGE else _resolve
         carried = change(pack, pair, words, done)
         if not carried:
-            decision = replace(decision, agreed_pagerduty=merge.OPEN)
+            decision = decision._replace(agreed_pagerduty=merge.OPEN)
     for write in decision.stackflow:
         if write in (merge.CREATE, merge.REPLACE):
             create_record(pack, pair, done)
@@ -385,7 +384,7 @@ def template_values(pack: Pack, pair: Pair) -> Dict[str, Any]:
     """The variables of every template: `incident`, `pagerduty` and `mapping`."""
     service = pair.incident.service_id if pair.incident else pair.link.service_id
     entry = entry_of_service(pack.settings, service)
-    shown = {name: value for name, value in vars(pair.incident).items()
+    shown = {name: value for name, value in pair.incident._asdict().items()
              if not hasattr(value, "tzinfo")} if pair.incident else None
     return {"incident": dict(pair.record.fields) if pair.record else None, "pagerduty": shown,
             "mapping": public_mapping(entry) if entry else None}
