@@ -125,7 +125,7 @@ def open_incident(pack: Pack, pair: Pair) -> bool:
     """
     assert pair.record is not None
     if merge.TRIGGER in decide(pack, pair, may_trigger=True, force=True).pagerduty:
-        pair = replace(pair, link=replace(pair.link, assignee=pair.record.assigned_to))
+        pair = replace(pair, link=pair.link._replace(assignee=pair.record.assigned_to))
         settle(pack, pair, Words(severity=CRITICAL), may_trigger=True, force=True)
     link = pack.links.read(pair.link.number)[0]
     return bool(link and link.dedup_key and wait_for_incidents(pack, link.dedup_key))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import List, Optional, Tuple
 
 from .errors import NotFoundError
@@ -61,7 +61,7 @@ def read_pair(pack: Pack, number: str, about: Optional[str] = None,
         stored = pack.links.read(number)[0]
         link = stored or Link(number)
         if mine is not None and mine.joined and not link.joined:
-            link = replace(mine, stackflow_at=link.stackflow_at or mine.stackflow_at)
+            link = mine._replace(stackflow_at=link.stackflow_at or mine.stackflow_at)
         known = rows if rows is not None and rows.stored == stored else Pair(link, None)
         pair = _read_both(pack, link, about, known)
         pair.stored = pack.links.read(number)[0]
@@ -85,15 +85,15 @@ def _read_both(pack: Pack, link: Link, about: Optional[str], known: Pair) -> Pai
         link, incident = _rebuild(pack, link, record)
     if link.writing == RESOLVED and record is not None and record.state in DONE_STATES:
         # Another run wrote it because PagerDuty was resolved: no person resolved it in StackFlow.
-        link = replace(link, stackflow=RESOLVED, pagerduty=RESOLVED)
+        link = link._replace(stackflow=RESOLVED, pagerduty=RESOLVED)
     elif link.writing == SET_IN_PROGRESS and link.stackflow == RESOLVED and (
             record is not None and record.state not in DONE_STATES):
-        link = replace(link, stackflow=OPEN, pagerduty=OPEN)  # nor did one open it again there
+        link = link._replace(stackflow=OPEN, pagerduty=OPEN)  # nor did one open it again there
     if about and not link.shared and (incident is None or incident.id != about):
         link, incident = _other_incident(pack, link, incident, about)
     if incident is not None and incident.merged_into is None and (
             link.pagerduty_id is None or incident.id == about):
-        link = _share(pack, replace(link, pagerduty_id=incident.id), incident.id)
+        link = _share(pack, link._replace(pagerduty_id=incident.id), incident.id)
     link, incident = _follow_merges(pack, link, incident)
     return Pair(link if incident is None else seen_as(link, incident), record, incident)
 
@@ -104,9 +104,9 @@ def seen_as(link: Link, incident: PagerDutyIncident) -> Link:
                  incident.service_id != link.service_id and not link.shared)
     # What was opened again may have no open alert, which alone an event can reach.
     reopened = incident.reopened_at is not None
-    return replace(link, pagerduty_id=incident.id, seen=True, unseen=None,
-                   moved=link.moved or moved, rest_only=link.rest_only or moved or reopened,
-                   service_id=link.service_id or incident.service_id)
+    return link._replace(pagerduty_id=incident.id, seen=True, unseen=None,
+                         moved=link.moved or moved, rest_only=link.rest_only or moved or reopened,
+                         service_id=link.service_id or incident.service_id)
 
 
 def find_record(pack: Pack, number: str) -> Optional[StackFlowIncident]:
@@ -220,11 +220,10 @@ def _other_incident(pack: Pack, link: Link, incident: Optional[PagerDutyIncident
             # A trigger whose answer was lost was sent again, and came after a resolve.
             newer = incident.status == "resolved" and other.status != "resolved"
         if incident is None or newer:
-            return replace(link, pagerduty_id=about, dedup_key=key, service_id=other.service_id,
-                           rest_only=False, moved=False,
-                           pagerduty=OPEN if newer else link.pagerduty,
-                           key_fingerprint=link.key_fingerprint if key == link.dedup_key else None
-                           ), other
+            return link._replace(
+                pagerduty_id=about, dedup_key=key, service_id=other.service_id, rest_only=False,
+                moved=False, pagerduty=OPEN if newer else link.pagerduty,
+                key_fingerprint=link.key_fingerprint if key == link.dedup_key else None), other
     return link, incident
 
 
@@ -245,8 +244,8 @@ def _rebuild(pack: Pack, link: Link,
     if record.assigned_to and incident.status == "triggered":
         if last_entry(pack, incident.id, "acknowledge_log_entry"):
             carried = record.assigned_to
-    return replace(found, assignee=carried, stackflow_at=link.stackflow_at,
-                   last_resort=_find_last_resort(pack, found)), incident
+    return found._replace(assignee=carried, stackflow_at=link.stackflow_at,
+                          last_resort=_find_last_resort(pack, found)), incident
 
 
 def _find_last_resort(pack: Pack, link: Link) -> Optional[str]:
@@ -269,7 +268,7 @@ def _follow_merges(pack: Pack, link: Link, incident: Optional[PagerDutyIncident]
         target = find_incident(pack, incident.merged_into)
         if target is None:
             break
-        link = replace(_share(pack, link, target.id), pagerduty_id=target.id, shared=True)
+        link = _share(pack, link, target.id)._replace(pagerduty_id=target.id, shared=True)
         incident = target
     return link, incident
 
@@ -285,9 +284,9 @@ def _share(pack: Pack, link: Link, incident_id: str) -> Link:
     for number in others:
         other = pack.links.read(number)[0]
         if other is not None and not other.shared and not other.replaced_by:
-            pack.links.write(replace(other, shared=True))
+            pack.links.write(other._replace(shared=True))
     pack.links.merge_into(incident_id, link.number)
-    return replace(link, shared=True)
+    return link._replace(shared=True)
 
 
 def situation(pack: Pack, pair: Pair, force: bool = False) -> Situation:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Optional, Tuple
 
@@ -34,7 +33,7 @@ def look_for_reopening(pack: Pack, link: Link, record: StackFlowIncident,
                 return link, None, None  # it counts as agreed
             incident = pack.rest.incident(incident.id)  # it may have come since the first look
         # Its alert may be closed for good, so an event with the same dedup key may reach nothing.
-        link = replace(link, rest_only=True)
+        link = link._replace(rest_only=True)
     live = incident.status != "resolved"
     reopened = None
     if record.state in DONE_STATES and live:
@@ -42,7 +41,7 @@ def look_for_reopening(pack: Pack, link: Link, record: StackFlowIncident,
         here = parse_time(record.fields.get("resolved_at")) or known or record.updated_at
         if link.stackflow == RESOLVED and link.pagerduty == RESOLVED:
             if _was_lost(pack, link, incident, stored, here):
-                link = replace(link, pagerduty=OPEN)
+                link = link._replace(pagerduty=OPEN)
         elif here and _opened_again(pack, incident, here):
             incident = pack.rest.incident(incident.id)  # the resolve may be younger than it was
             reopened = PAGERDUTY if incident.status != "resolved" else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Callable, List, Mapping, Optional
 
@@ -281,17 +280,17 @@ def decide(pack: Pack, pair: Pair, may_trigger: bool, force: bool = False) -> me
 def agreed(pack: Pack, pair: Pair, decision: merge.Decision) -> Link:
     """The link as it is once a decision is carried out."""
     link, record = pair.link, pair.record
-    link = replace(link, stackflow=decision.agreed_stackflow, pagerduty=decision.agreed_pagerduty,
-                   writing=None)
+    link = link._replace(stackflow=decision.agreed_stackflow, pagerduty=decision.agreed_pagerduty,
+                         writing=None)
     if record is not None:
         both = (decision.agreed_stackflow, decision.agreed_pagerduty)
         carried = (both == (merge.ACKNOWLEDGED, merge.ACKNOWLEDGED) or decision.spends_assignment or
                    keeps_team(pack.settings, pair))
-        link = replace(link, assignee=_assignee(link, record, carried),
-                       stackflow_at=_later(link.stackflow_at, record))
+        link = link._replace(assignee=_assignee(link, record, carried),
+                             stackflow_at=_later(link.stackflow_at, record))
         here, there = place(pack.settings, pair)
         if here == there or link.group is None and pair.told is None:
-            link = replace(link, group=record.assignment_group, service_id=there, moving=None)
+            link = link._replace(group=record.assignment_group, service_id=there, moving=None)
     return link
 
 

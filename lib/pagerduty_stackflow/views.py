@@ -47,7 +47,7 @@ def get_incident(pack: Pack, incident_id: str) -> Dict[str, Any]:
              "dedup_key": link.dedup_key if link else None,
              "stackflow": dict(record.fields) if record else None,
              "pagerduty": _shown(incident) if incident else None,
-             "link": link and {name: value for name, value in vars(link).items() if value}}
+             "link": link and {name: value for name, value in link._asdict().items() if value}}
     return dict(known, **pack.urls(number, incident.id if incident else None))
 
 
