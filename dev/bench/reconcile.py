@@ -107,5 +107,5 @@ def measure(scale: Scale) -> List[Measure]:
     return [ratio("reconcile of %d pairs in step" % scale.pairs,
                   "reading the two lists and the links by the same clients",
                   [row[:2] for row in rounds], "at most", 1.5),
-            ratio("the same beside JSON alone", "reading and parsing them as JSON alone",
+            ratio("reconcile beside JSON alone", "reading and parsing them as JSON alone",
                   [(row[0], row[2]) for row in rounds], "at most", 1.5)]
