@@ -54,7 +54,7 @@ class Site:
         self.pagerduty.outbox.delays = [RETRY_SECONDS]
         self.stackflow = StackFlow(self.clock)
         self.stackflow.switches.retry_delays = (RETRY_SECONDS,) * 1000
-        self.port = ports[2] or _free_port()
+        self.port = ports[2] or free_port()
         self.listener_url = "http://127.0.0.1:%d" % self.port
         self.keys: Dict[str, str] = {}
         self._set_up_pagerduty()
@@ -297,7 +297,7 @@ def _key(name: str) -> str:
     return "{{ st2kv.system.%s }}" % name
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """Below the ports that systems give out by themselves, so that it stays free while the sensor
     is down.
     """

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Optional, Set, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Set, Tuple
 from urllib.parse import urlsplit
 
 from .incidents import PRIORITIES, STATES
@@ -17,8 +16,14 @@ from .incidents import PRIORITIES, STATES
 SEVERITIES = ("critical", "error", "warning", "info")
 
 
-@dataclass(frozen=True)
-class Field:
+class Secret(str):
+    """A text that does not show itself where whatever holds it is shown."""
+
+    def __repr__(self) -> str:
+        return "***"
+
+
+class Field(NamedTuple):
     """What one key may hold.
 
     ``want`` says what to give; ``check`` answers what is wrong with a value, or "". ``fields`` are
@@ -55,8 +60,10 @@ def _url(value: str) -> str:
         return "is not a URL of http or https"
     if "@" in parts.netloc or parts.query or parts.fragment:
         return "carries a user name, a query or a fragment"
-    loopback = re.match(r"(localhost|127(\.\d+){3}|::1)\Z", parts.hostname or "")
-    return "" if parts.scheme == "https" or loopback else "would send secrets in clear"
+    if parts.scheme == "https" or re.match(r"(localhost|127(\.\d+){3}|::1)\Z",
+                                           parts.hostname or ""):
+        return ""
+    return "would send secrets in clear"
 
 
 def _origin(value: str) -> str:
@@ -213,7 +220,8 @@ class Reader:
             return [self._read_item("{}[{}]".format(path, at), item, known.each)
                     for at, item in enumerate(value)]
         # A line break behind a stored key would end up in a header.
-        return value.strip() if isinstance(value, str) and not known.template else value
+        text = value.strip() if isinstance(value, str) and not known.template else value
+        return Secret(text) if known.secret else text
 
     def _missing(self, path: str, known: Field) -> None:
         if known.secret:

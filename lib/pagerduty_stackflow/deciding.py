@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Optional, Tuple
 
 from . import merge
@@ -118,18 +117,18 @@ def keeps_team(settings: Settings, pair: Pair) -> bool:
 def agreed(pack: Pack, pair: Pair, decision: merge.Decision) -> Link:
     """The link as it is once a decision is carried out."""
     link, record = pair.link, pair.record
-    link = replace(link, stackflow=decision.agreed_stackflow, pagerduty=decision.agreed_pagerduty,
-                   writing=None)
+    link = link._replace(stackflow=decision.agreed_stackflow, pagerduty=decision.agreed_pagerduty,
+                         writing=None)
     if record is not None:
         both = (decision.agreed_stackflow, decision.agreed_pagerduty)
         carried = (both == (merge.ACKNOWLEDGED, merge.ACKNOWLEDGED) or decision.spends_assignment or
                    keeps_team(pack.settings, pair))
-        link = replace(link, assignee=_assignee(link, record, carried),
-                       stackflow_at=_later(link.stackflow_at, record))
+        link = link._replace(assignee=_assignee(link, record, carried),
+                             stackflow_at=_later(link.stackflow_at, record))
         here, there = place(pack.settings, pair)
         unknown = link.group is None and pair.told is None and merge.RESOLVED not in both
         if here == there or unknown:
-            link = replace(link, group=record.assignment_group, service_id=there, moving=None)
+            link = link._replace(group=record.assignment_group, service_id=there, moving=None)
     return link
 
 

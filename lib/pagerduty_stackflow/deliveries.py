@@ -26,6 +26,13 @@ INTEGER_LIMIT = 2 ** 63
 DIGITS_LIMIT = 19
 
 
+def _integer(digits: str) -> Optional[int]:
+    return int(digits) if len(digits) <= DIGITS_LIMIT + 1 else None
+
+
+DECODER = json.JSONDecoder(parse_int=_integer, parse_constant=lambda _: None)
+
+
 class SignatureMissing(PackError):
     """The header is missing or malformed: answer 401."""
 
@@ -88,17 +95,21 @@ def check_shared_secret(header: Optional[str], secrets: Sequence[str]) -> int:
 
 def load_object(body: bytes) -> Dict[str, Any]:
     """The JSON object of a body, :func:`clean`; raises BadDelivery for anything else."""
+    cleaned: Dict[str, Any] = clean(load_unclean(body))
+    return cleaned
+
+
+def load_unclean(body: bytes) -> Dict[str, Any]:
+    """Like :func:`load_object`, for who cleans what is taken of it."""
     try:
-        value = json.loads(body.decode("utf-8", "replace").lstrip("\ufeff"), parse_int=_integer,
-                           parse_constant=lambda _: None)
+        value = DECODER.decode(body.decode("utf-8", "replace").lstrip("\ufeff"))
     except RecursionError:
         raise BadDelivery("the body is nested too deeply") from None
     except ValueError:
         raise BadDelivery("the body is not JSON") from None
     if not isinstance(value, dict):
         raise BadDelivery("the body is not a JSON object")
-    cleaned: Dict[str, Any] = clean(value)
-    return cleaned
+    return value
 
 
 def clean(value: Any, depth: int = DEPTH_LIMIT) -> Any:
@@ -106,9 +117,13 @@ def clean(value: Any, depth: int = DEPTH_LIMIT) -> Any:
     null.
     """
     if isinstance(value, str):
+        if value.isascii():
+            return value
         return value.encode("utf-8", "replace").decode()  # half a surrogate pair becomes "?"
+    if value is None:
+        return None
     if isinstance(value, dict):
-        return None if not depth else {clean(str(key)).replace("\0", ""): clean(inner, depth - 1)
+        return None if not depth else {_name(str(key)): clean(inner, depth - 1)
                                        for key, inner in value.items()}
     if isinstance(value, list):
         return None if not depth else [clean(inner, depth - 1) for inner in value]
@@ -117,6 +132,10 @@ def clean(value: Any, depth: int = DEPTH_LIMIT) -> Any:
     if isinstance(value, int):
         return value if -INTEGER_LIMIT <= value < INTEGER_LIMIT else None
     return None
+
+
+def _name(key: str) -> str:
+    return key if key.isidentifier() else clean(key).replace("\0", "")
 
 
 def text(value: Any) -> Optional[str]:
@@ -156,7 +175,3 @@ def digest_id(body: bytes) -> str:
 
 def _bytes(secret: str) -> bytes:
     return secret.encode("utf-8", "surrogatepass")
-
-
-def _integer(digits: str) -> Optional[int]:
-    return int(digits) if len(digits) <= DIGITS_LIMIT + 1 else None

@@ -10,7 +10,7 @@ from .incidents import StackFlowIncident, is_stackflow_number, parse_time, reach
 from .links import Link
 from .merge import DONE_STATES
 from .pack import Pack
-from .pagerduty.account import Account, OnCall
+from .pagerduty.account import OnCall
 from .pagerduty.events import fingerprint
 from .pairs import numbers_of
 from .routing import (Route, entries_for, entry_of_service, find_route, priority_for,
@@ -115,7 +115,7 @@ def _destination(pack: Pack, entry: ServiceMapping) -> Dict[str, Any]:
     place = "service_mapping[%d]" % pack.settings.service_mapping.index(entry)
     policy, warnings = None, []
     try:
-        service = Account(pack.rest).service(entry.service_id)
+        service = pack.account.service(entry.service_id)
         policy = {"id": service.policy_id, "name": service.policy_name}
         if service.status in ("disabled", "maintenance"):
             warnings.append("the service is %s: nobody is paged" % service.status)
@@ -138,7 +138,7 @@ def list_oncall(pack: Pack, assignment_group: Optional[str] = None) -> Dict[str,
 
     RoutingError for a group without an entry. A service that PagerDuty does not know is a warning.
     """
-    account = Account(pack.rest)
+    account = pack.account
     entries = entries_for(pack.settings, assignment_group)
     services, warnings = {}, []
     for entry in entries:

@@ -6,9 +6,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
 from urllib.parse import urlsplit
 
 from .errors import BadInputError
@@ -34,6 +33,8 @@ STATES = ("new", "in_progress", "on_hold", "pending_customer", "pending_vendor",
 OPEN_STATES = STATES[:5]
 ATTENDED_STATES = STATES[1:]
 """Those that only a person's response leads to; one that nobody knows is not taken for one."""
+ESSENTIAL_FIELDS = ("state", "priority", "assignment_group", "assigned_to", "description")
+"""Of a record: those that a decision needs."""
 MARK = "PagerDuty-Incident-Id: "
 """Followed by the id as a word of its own, so that StackFlow's full-text search finds it however it
 splits words.
@@ -129,8 +130,7 @@ def pagerduty_id_of_mark(description: Any) -> Optional[str]:
     return found[-1] if found else None
 
 
-@dataclass(frozen=True)
-class Note:
+class Note(NamedTuple):
     """A note on an incident; ``id`` and ``author`` are None where its side does not show them."""
 
     id: Optional[str]
@@ -178,8 +178,9 @@ def parse_time(text: Any) -> Optional[datetime]:
     zone = "+00:00" if zone in (None, "Z", "z") else zone[:3] + ":" + zone[-2:]
     try:
         stamp = datetime.fromisoformat("%sT%s%s" % (day, clock, zone))
-        return stamp.replace(microsecond=int((fraction or "0")[:6].ljust(6, "0"))).astimezone(
-            timezone.utc)
+        if fraction:
+            stamp = stamp.replace(microsecond=int(fraction[:6].ljust(6, "0")))
+        return stamp.astimezone(timezone.utc)
     except (ValueError, OverflowError):
         return None
 
@@ -194,8 +195,7 @@ def reaches(priority: Optional[str], threshold: str) -> bool:
     return priority in PRIORITIES and PRIORITIES.index(priority) <= PRIORITIES.index(threshold)
 
 
-@dataclass(frozen=True)
-class StackFlowIncident:
+class StackFlowIncident(NamedTuple):
     """A StackFlow record; ``state`` is canonical, ``fields`` holds all fields as StackFlow sent
     them.
     """
@@ -212,8 +212,6 @@ class StackFlowIncident:
     updated_at: Optional[datetime]
     reopened_at: Optional[datetime]
     fields: Mapping[str, Any]
-
-    ESSENTIAL = ("state", "priority", "assignment_group", "assigned_to", "description")
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> StackFlowIncident:
@@ -235,11 +233,10 @@ class StackFlowIncident:
     @property
     def is_complete(self) -> bool:
         """Whether the record holds every field that a decision needs; a webhook may carry less."""
-        return all(name in self.fields for name in self.ESSENTIAL)
+        return all(name in self.fields for name in ESSENTIAL_FIELDS)
 
 
-@dataclass(frozen=True)
-class PagerDutyIncident:
+class PagerDutyIncident(NamedTuple):
     """A PagerDuty incident as REST shows it; ``merged_into`` is the target's id where a merge
     resolved it, ``assignments`` are ids of users and since when (ISO 8601), ``acknowledgers`` ids
     of users, or of services for events. ``reopened_at`` is younger than the API:

@@ -12,7 +12,6 @@ from .escalation import HIGH, Seen, on_call_level
 from .incidents import PAGERDUTY_ID, PagerDutyIncident, is_stackflow_number
 from .links import Link
 from .pack import DONE, SKIPPED, Outcome, Pack
-from .pagerduty.account import Account
 from .pairs import Pair, numbers_of, read_pair, wait_for_incidents
 from .routing import CRITICAL, route_for_opening
 from .sync import insist, no_record, settle
@@ -47,7 +46,7 @@ def escalate_incident(pack: Pack, incident_id: str, escalation_policy_id: Option
         if not PAGERDUTY_ID.match(escalation_policy_id):
             raise BadInputError("%r is no id of an escalation policy" % escalation_policy_id,
                                 "give an id such as PXXXXXX, as in the policy's URL")
-        Account(pack.rest).policy_name(escalation_policy_id)  # before anything is written
+        pack.account.policy_name(escalation_policy_id)  # before anything is written
     pair, opened = _pair_to_escalate(pack, incident_id)
     incident, number = pair.incident, pair.link.number or None
     if incident is None or incident.status == "resolved":
@@ -97,7 +96,7 @@ def _changes(pack: Pack, incident: PagerDutyIncident, policy_id: Optional[str],
         return []  # its first level has been alerted just now
     if level is None:
         policies = filter(None, [incident.escalation_policy_id])
-        on_calls = [(one.level, one.user_id) for one in Account(pack.rest).on_calls(list(policies))]
+        on_calls = [(one.level, one.user_id) for one in pack.account.on_calls(list(policies))]
         level = on_call_level(on_calls, incident) + 1
     return [{"escalation_level": level}]
 
@@ -127,7 +126,7 @@ def open_incident(pack: Pack, pair: Pair) -> bool:
     """
     assert pair.record is not None
     if merge.TRIGGER in decide(pack, pair, may_trigger=True, force=True).pagerduty:
-        pair = replace(pair, link=replace(pair.link, assignee=pair.record.assigned_to))
+        pair = replace(pair, link=pair.link._replace(assignee=pair.record.assigned_to))
         settle(pack, pair, Words(severity=CRITICAL), may_trigger=True, force=True)
     link = pack.links.read(pair.link.number)[0]
     return bool(link and link.dedup_key and wait_for_incidents(pack, link.dedup_key))

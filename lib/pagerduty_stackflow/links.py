@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Any, Dict, Iterator, List, Optional, Protocol, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Protocol, Tuple
 
 from .clock import Clock
 from .errors import DatastoreError
@@ -80,8 +79,7 @@ class Unwritten:
         """Nothing is removed."""
 
 
-@dataclass(frozen=True)
-class Link:
+class Link(NamedTuple):
     """One pair. States are those of :mod:`merge`; stamps are ISO 8601 of the side they are named
     after.
 
@@ -133,6 +131,9 @@ class Link:
         return self.stackflow == RESOLVED and self.pagerduty in (RESOLVED, ABSENT)
 
 
+FLAGS = {name for name, value in Link._field_defaults.items() if isinstance(value, bool)}
+
+
 def decode(number: str, text: Any) -> Optional[Link]:
     """A stored link, without `last_resort`; None where the value is not one (somebody edited it): it
     is rebuilt then.
@@ -143,12 +144,10 @@ def decode(number: str, text: Any) -> Optional[Link]:
         return None
     if not isinstance(data, dict):
         return None
-    known = {field.name: data[field.name] for field in fields(Link)
-             if data.get(field.name) is not None}
+    known = {name: data[name] for name in Link._fields if data.get(name) is not None}
     link = Link(**dict(known, number=number))
-    fits = all(isinstance(known[field.name], bool) == isinstance(field.default, bool) and
-               isinstance(known[field.name], (bool, str))
-               for field in fields(Link) if field.name in known)
+    fits = all(isinstance(value, bool) == (name in FLAGS) and isinstance(value, (bool, str))
+               for name, value in known.items())
     return link if fits and link.stackflow in STATES and link.pagerduty in STATES else None
 
 
@@ -170,12 +169,12 @@ class Links:
         found = self._list(key)
         link = decode(number, found[key]) if key in found else None
         if link is not None:
-            link = replace(link, last_resort=found.get(key + ".last_resort"))
+            link = link._replace(last_resort=found.get(key + ".last_resort"))
         return link, key + ".waiting" in found, _notes(found, key)
 
     def write(self, link: Link) -> None:
         """Store a link; what is known of a pair expires 90 days after both sides closed."""
-        text = json.dumps({name: value for name, value in asdict(link).items()
+        text = json.dumps({name: value for name, value in link._asdict().items()
                            if value and name != "last_resort"}, sort_keys=True)
         self._set("link." + link.number, text,
                   EXPIRY if link.closed else OPEN_EXPIRY)

@@ -7,9 +7,8 @@ Knows nothing of StackStorm, and works with real threads and under eventlet alik
 from __future__ import annotations
 
 import hashlib
-import json
 import threading
-from collections import Counter
+from collections import Counter, OrderedDict
 from datetime import datetime
 from logging import Logger
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
@@ -76,18 +75,24 @@ class Listener:
         self._lock = threading.Lock()
         self._dispatches = threading.Semaphore(DISPATCH_LIMIT)
         self._held = threading.Semaphore(HELD_LIMIT)
-        self._told: Dict[bytes, float] = {}
+        self._told: OrderedDict[bytes, float] = OrderedDict()
+        self._idle: List[_Worker] = []
         if settings is not None:
             address = (settings.listener.host, settings.listener.port)
         self._server = WebServer(address, self.answer, clock, logger)
         self.start = self._server.start
         self.serve_forever = self._server.serve_forever
-        self.stop = self._server.stop
 
     @property
     def address(self) -> Optional[Tuple[str, int]]:
         """Host and port that are listened on; None until the port was free."""
         return self._server.address
+
+    def stop(self) -> None:
+        """Stop listening; a dispatch that is under way goes on."""
+        self._server.stop()
+        while self._idle:
+            self._idle.pop().do(None)
 
     def health(self) -> Dict[str, Any]:
         """The object that `/healthz` shows; ages in seconds."""
@@ -159,11 +164,11 @@ class Listener:
     def _hold(self, trigger: str, payload: Dict[str, Any]) -> None:
         """Wait where another delivery has just told the same, whatever its id and its time."""
         told = dict(payload, trigger=trigger, event_id=None, occurred_at=None)
-        digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).digest()
+        digest = hashlib.sha256(repr(told).encode("utf-8", "surrogatepass")).digest()
         now = self._clock.monotonic()
         with self._lock:
             while self._told and now - next(iter(self._told.values())) >= APART_SECONDS:
-                del self._told[next(iter(self._told))]
+                self._told.popitem(last=False)
             waited = now - self._told[digest] if digest in self._told else APART_SECONDS
             self._told.setdefault(digest, now)
         if waited < APART_SECONDS and self._held.acquire(blocking=False):
@@ -173,12 +178,13 @@ class Listener:
                 self._held.release()
 
     def _within(self, deadline: float, work: Callable[[], None]) -> None:
-        """Do the work in a thread of its own; Refused where it fails or has not returned by the
+        """Do the work in another thread; Refused where it fails or has not returned by the
         deadline.
         """
         if not self._dispatches.acquire(timeout=max(deadline - self._clock.monotonic(), 0)):
             raise Refused("busy", 503, "too many events wait for StackStorm")
-        done = threading.Event()
+        working = threading.Lock()
+        working.acquire()
         failures: List[BaseException] = []
 
         def run() -> None:
@@ -187,19 +193,27 @@ class Listener:
             except BaseException as error:  # whatever it is, the sender comes again
                 failures.append(error)
             finally:
+                self._idle.append(worker)
                 self._dispatches.release()
-                done.set()
+                working.release()
 
         try:
-            threading.Thread(target=run, daemon=True, name="webhook dispatch").start()
+            worker = self._idle_worker()
         except RuntimeError:
             self._dispatches.release()
             raise Refused("busy", 503, "no thread is left for the event") from None
-        if not done.wait(max(deadline - self._clock.monotonic(), 0)):
+        worker.do(run)
+        if not working.acquire(timeout=max(deadline - self._clock.monotonic(), 0)):
             raise Refused("timeout", 503, "StackStorm did not take the event in time")
         if failures:
             refused = Refused("dispatch_failed", 503, "StackStorm did not take the event")
             raise refused from failures[0]
+
+    def _idle_worker(self) -> _Worker:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return _Worker()
 
     def _refuse(self, source: str, refused: Refused,
                 cause: Optional[BaseException] = None) -> Answer:
@@ -214,3 +228,24 @@ class Listener:
         self._logger.warning("a webhook of %s was answered %d: %s%s", source, refused.status,
                              refused, " (%s)" % words_of(cause) if cause else "")
         return refused.answer()
+
+
+class _Worker:
+    """A thread that does one piece of work after the other, until it gets None: to start one for
+    each would take as long as all else about a delivery.
+    """
+
+    def __init__(self) -> None:
+        self._given = threading.Lock()
+        self._given.acquire()
+        self._work: Optional[Callable[[], None]] = None
+        threading.Thread(target=self._run, daemon=True, name="webhook dispatch").start()
+
+    def do(self, work: Optional[Callable[[], None]]) -> None:
+        """Do this next; what was given before has to be done."""
+        self._work = work
+        self._given.release()
+
+    def _run(self) -> None:
+        while self._given.acquire() and self._work is not None:
+            self._work()

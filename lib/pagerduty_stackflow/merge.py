@@ -8,8 +8,7 @@ cannot do harm.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Optional, Tuple
+from typing import NamedTuple, Optional, Tuple
 
 ABSENT = "none"
 OPEN = "open"
@@ -43,8 +42,7 @@ DONE_STATES = ("resolved", "closed", "cancelled")
 FINAL_STATES = ("closed", "cancelled")
 
 
-@dataclass(frozen=True)
-class Situation:
+class Situation(NamedTuple):
     """Everything that a decision depends on.
 
     ``agreed_*`` are the states at the last agreement (ABSENT before the first). ``stackflow`` is
@@ -67,8 +65,7 @@ class Situation:
     reaches_threshold: bool
 
 
-@dataclass(frozen=True)
-class Decision:
+class Decision(NamedTuple):
     """What to write, and what counts as agreed once it is written.
 
     ``pagerduty`` holds at most TRIGGER and ACKNOWLEDGE, or one write; ``stackflow`` at most CREATE,

@@ -12,7 +12,6 @@ from .answers import PAGERDUTY
 from .errors import ApiError, ConflictError
 from .incidents import PagerDutyIncident
 from .pack import Pack
-from .pagerduty.account import Account
 from .settings import ServiceMapping
 
 
@@ -23,7 +22,7 @@ def move(pack: Pack, incident: PagerDutyIncident, entry: ServiceMapping) -> Page
     May be repeated: what is there already is not sent again. Raises ConflictError where it was
     resolved meanwhile, ApiError where PagerDuty leaves it with the team before.
     """
-    policy_id = Account(pack.rest).service(entry.service_id).policy_id
+    policy_id = pack.account.service(entry.service_id).policy_id
     before = _open(pack, incident.id)
     wanted = {"service": _reference("service", entry.service_id)}
     policy = {"escalation_policy": _reference("escalation_policy", policy_id)} if policy_id else {}

@@ -84,7 +84,7 @@ def _sources(pack: Pack, here: str, incident_id: str, given: Note) -> List[Note]
     if not found:
         raise NotFoundError("%s shows no such note on %s" % (SYSTEMS[here], incident_id),
                             "run it again if the note is there", retryable=True)
-    return [replace(note, author=note.author or given.author) for note in found]
+    return [note._replace(author=note.author or given.author) for note in found]
 
 
 def _copy(pack: Pack, here: str, incident_id: str, note: Note) -> Outcome:

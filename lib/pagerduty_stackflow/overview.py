@@ -6,7 +6,7 @@ StackFlow's records are not among it: they pass by a page at a time.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Callable, Dict, List, Optional, Set, Tuple
 
 from .incidents import PagerDutyIncident
@@ -87,6 +87,7 @@ def _belongs(found: Overview, incident_id: str, number: str) -> None:
 
 def _small(incident: PagerDutyIncident) -> PagerDutyIncident:
     """Without texts, and with one copy of what many incidents share."""
-    return replace(incident, status=sys.intern(incident.status), title="", html_url="",
-                   service_id=sys.intern(incident.service_id or "") or None, service_name=None,
-                   escalation_policy_id=None, priority=None, urgency=None)
+    return incident._replace(
+        status=sys.intern(incident.status), title="", html_url="", service_name=None,
+        service_id=sys.intern(incident.service_id or "") or None, escalation_policy_id=None,
+        priority=None, urgency=None)

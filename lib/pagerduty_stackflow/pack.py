@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence
 
 import requests
 
 from .clock import Clock
-from .credentials import ApiKeySource, Secrets
 from .incidents import record_url
 from .links import Links, Store
 from .pagerduty.events import EventsClient
-from .pagerduty.rest import RestClient
 from .settings import Settings
-from .stackflow.auth import TokenSource
-from .stackflow.client import StackFlowClient
 from .transport import Transport
+
+if TYPE_CHECKING:
+    from .pagerduty.account import Account
+    from .pagerduty.rest import RestClient
+    from .stackflow.client import StackFlowClient
 
 DONE = "done"
 ALREADY = "already"
@@ -24,7 +26,8 @@ SKIPPED = "skipped"
 
 
 class Pack:
-    """The clients are cheap to make: none of them connects or reads a secret before its first call.
+    """A client is made, and what it needs is imported, when it is used first: paging needs that of
+    events alone. None of them connects or reads a secret before its first call.
 
     ``say`` takes a line for whoever watches the run.
     """
@@ -37,13 +40,40 @@ class Pack:
         self.store = store
         self.links = Links(store)
         self.say = say
-        self.transport = transport = Transport(settings.http, self.clock, session)
-        self.events = EventsClient(settings, transport)
-        self.api_key = ApiKeySource(settings, store, self.clock).api_key
-        self.token = TokenSource(settings, transport, store, self.clock,
-                                 Secrets(settings, store, self.clock)).token
-        self.rest = RestClient(settings, transport, self.api_key, self._before_note)
-        self.stackflow = StackFlowClient(settings, transport, self.token, self._before_note)
+        self.transport = Transport(settings.http, self.clock, session)
+        self.events = EventsClient(settings, self.transport)
+
+    @cached_property
+    def api_key(self) -> Callable[[bool], str]:
+        """Gives the REST key of PagerDuty; True: not from a cache."""
+        from .credentials import ApiKeySource
+        return ApiKeySource(self.settings, self.store, self.clock).api_key
+
+    @cached_property
+    def rest(self) -> RestClient:
+        """PagerDuty's incidents."""
+        from .pagerduty.rest import RestClient
+        return RestClient(self.settings, self.transport, self.api_key, self._before_note)
+
+    @cached_property
+    def account(self) -> Account:
+        """What surrounds incidents in PagerDuty."""
+        from .pagerduty.account import Account
+        return Account(self.rest)
+
+    @cached_property
+    def token(self) -> Callable[[bool], str]:
+        """Gives a token for StackFlow; True: not from a cache."""
+        from .credentials import Secrets
+        from .stackflow.auth import TokenSource
+        return TokenSource(self.settings, self.transport, self.store, self.clock,
+                           Secrets(self.settings, self.store, self.clock)).token
+
+    @cached_property
+    def stackflow(self) -> StackFlowClient:
+        """StackFlow's records."""
+        from .stackflow.client import StackFlowClient
+        return StackFlowClient(self.settings, self.transport, self.token, self._before_note)
 
     def urls(self, number: Optional[str], incident_id: Optional[str]) -> Dict[str, Optional[str]]:
         """Where a person finds a record and a PagerDuty incident; null for one that is not known.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import List, Optional, Tuple
 
 from .errors import NotFoundError
@@ -59,7 +59,7 @@ def read_pair(pack: Pack, number: str, about: Optional[str] = None,
         stored = pack.links.read(number)[0]
         link = stored or Link(number)
         if mine is not None and mine.joined and not link.joined:
-            link = replace(mine, stackflow_at=link.stackflow_at or mine.stackflow_at)
+            link = mine._replace(stackflow_at=link.stackflow_at or mine.stackflow_at)
         known = rows if rows is not None and rows.stored == stored else Pair(link, None)
         pair = _read_both(pack, link, about, known)
         pair.stored = pack.links.read(number)[0]
@@ -87,7 +87,7 @@ def _read_both(pack: Pack, link: Link, about: Optional[str], known: Pair) -> Pai
         link, incident = _other_incident(pack, link, incident, about)
     if incident is not None and incident.merged_into is None and (
             link.pagerduty_id is None or incident.id == about):
-        link = _share(pack, replace(link, pagerduty_id=incident.id), incident.id)
+        link = _share(pack, link._replace(pagerduty_id=incident.id), incident.id)
     link, incident = _follow_merges(pack, link, incident)
     return Pair(link if incident is None else seen_as(link, incident), record, incident)
 
@@ -97,13 +97,13 @@ def _as_written(pack: Pack, link: Link, record: StackFlowIncident) -> Link:
     and no person did it in StackFlow.
     """
     if link.writing == RESOLVED and record.state in DONE_STATES:
-        return replace(link, stackflow=RESOLVED, pagerduty=RESOLVED)
+        return link._replace(stackflow=RESOLVED, pagerduty=RESOLVED)
     if link.writing == SET_IN_PROGRESS and link.stackflow == RESOLVED:
-        return replace(link, stackflow=OPEN, pagerduty=OPEN)
+        return link._replace(stackflow=OPEN, pagerduty=OPEN)
     if link.writing == record.assignment_group:
         route = find_route(pack.settings, record.assignment_group, record.category)
-        return replace(link, group=link.writing,
-                       service_id=route.mapping.service_id if route else link.service_id)
+        return link._replace(group=link.writing,
+                             service_id=route.mapping.service_id if route else link.service_id)
     return link
 
 
@@ -113,9 +113,9 @@ def seen_as(link: Link, incident: PagerDutyIncident) -> Link:
                  incident.service_id != link.service_id and not link.shared)
     # What was opened again may have no open alert, which alone an event can reach.
     reopened = incident.reopened_at is not None
-    return replace(link, pagerduty_id=incident.id, seen=True, unseen=None,
-                   moved=link.moved or moved, rest_only=link.rest_only or moved or reopened,
-                   service_id=link.service_id or incident.service_id)
+    return link._replace(pagerduty_id=incident.id, seen=True, unseen=None,
+                         moved=link.moved or moved, rest_only=link.rest_only or moved or reopened,
+                         service_id=link.service_id or incident.service_id)
 
 
 def find_record(pack: Pack, number: str) -> Optional[StackFlowIncident]:
@@ -230,11 +230,10 @@ def _other_incident(pack: Pack, link: Link, incident: Optional[PagerDutyIncident
             newer = (incident.status == "resolved" and incident.merged_into is None and
                      other.status != "resolved")
         if incident is None or newer:
-            return replace(link, pagerduty_id=about, dedup_key=key, service_id=other.service_id,
-                           rest_only=False, moved=False,
-                           pagerduty=OPEN if newer else link.pagerduty,
-                           key_fingerprint=link.key_fingerprint if key == link.dedup_key else None
-                           ), other
+            return link._replace(
+                pagerduty_id=about, dedup_key=key, service_id=other.service_id, rest_only=False,
+                moved=False, pagerduty=OPEN if newer else link.pagerduty,
+                key_fingerprint=link.key_fingerprint if key == link.dedup_key else None), other
     return link, incident
 
 
@@ -257,8 +256,8 @@ def _rebuild(pack: Pack, link: Link,
     if record.assigned_to and incident.status == "triggered":
         if last_entry(pack, incident.id, "acknowledge_log_entry"):
             carried = record.assigned_to
-    return replace(found, assignee=carried, stackflow_at=link.stackflow_at,
-                   last_resort=_find_last_resort(pack, found)), incident
+    return found._replace(assignee=carried, stackflow_at=link.stackflow_at,
+                          last_resort=_find_last_resort(pack, found)), incident
 
 
 def _find_last_resort(pack: Pack, link: Link) -> Optional[str]:
@@ -287,8 +286,8 @@ def _follow_merges(pack: Pack, link: Link, incident: Optional[PagerDutyIncident]
             break
         link = _share(pack, link, target.id)
         if link.pagerduty != RESOLVED or link.shared and not was_resolved_before(pack, incident):
-            link = replace(link, pagerduty=OPEN)
-        link = replace(link, pagerduty_id=target.id, shared=True)
+            link = link._replace(pagerduty=OPEN)
+        link = link._replace(pagerduty_id=target.id, shared=True)
         incident = target
     return link, incident
 
@@ -306,6 +305,6 @@ def _share(pack: Pack, link: Link, incident_id: str) -> Link:
         if other is None or other.pagerduty_id not in (None, incident_id):
             continue  # it follows when its own incident is looked at
         if not other.shared and not other.replaced_by:
-            pack.links.write(replace(other, shared=True))
+            pack.links.write(other._replace(shared=True))
     pack.links.merge_into(incident_id, link.number)
-    return replace(link, shared=True)
+    return link._replace(shared=True)

@@ -5,7 +5,6 @@ repaired through the same merge as every event.
 from __future__ import annotations
 
 import traceback
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Set, TypeVar, Union
 
@@ -222,8 +221,9 @@ class Walk:
             return False  # one side alone, or both, were finished: the lists do not tell how
         pair = Pair(seen_as(link, incident), record, incident)
         decision = decision_of(self._pack, pair)
-        known = replace(agreed(self._pack, pair, decision), pagerduty_id=link.pagerduty_id,
-                        seen=link.seen, unseen=link.unseen, stackflow_at=link.stackflow_at)
+        known = agreed(self._pack, pair, decision)._replace(
+            pagerduty_id=link.pagerduty_id, seen=link.seen, unseen=link.unseen,
+            stackflow_at=link.stackflow_at)
         return not decision.writes and known == link and pair.told is None
 
     def _is_missing(self, record: StackFlowIncident) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Optional, Tuple
 
@@ -33,22 +32,22 @@ def look_for_reopening(pack: Pack, link: Link, record: StackFlowIncident,
         if sent is not None and not before.rest_only and pack.clock.now() - sent <= VISIBLE:
             if _is_on_its_way(pack, sent, incident):
                 # It counts as agreed; how it was sent decides whether it can have been lost.
-                return replace(link, rest_only=before.rest_only), None, None
+                return link._replace(rest_only=before.rest_only), None, None
             incident = pack.rest.incident(incident.id)  # it may have come since the first look
         # Its alert may be closed for good, so an event with the same dedup key may reach nothing.
-        link = replace(link, rest_only=True)
+        link = link._replace(rest_only=True)
     live = incident.status != "resolved"
     reopened = None
     if record.state in DONE_STATES and live:
         here = parse_time(record.fields.get("resolved_at")) or record.updated_at
         if link.stackflow == RESOLVED and link.pagerduty == RESOLVED:
             if _is_resolved_again(link, record) and not _opened_again(pack, incident, here):
-                link = replace(link, pagerduty=OPEN)  # that is still to be carried over
+                link = link._replace(pagerduty=OPEN)  # that is still to be carried over
             elif not _opened_again(pack, incident, here and here - CLOCK_ALLOWANCE):
                 if _is_kept_open(pack, link, incident):
                     return link, None, None  # what is agreed is its own alert
                 if _was_lost(pack, link, incident, stored):
-                    link = replace(link, pagerduty=OPEN)
+                    link = link._replace(pagerduty=OPEN)
         elif here and _opened_again(pack, incident, here):
             incident = pack.rest.incident(incident.id)  # the resolve may be younger than it was
             reopened = PAGERDUTY if incident.status != "resolved" else None
@@ -63,7 +62,7 @@ def look_for_reopening(pack: Pack, link: Link, record: StackFlowIncident,
 
 
 def _is_resolved_again(link: Link, record: StackFlowIncident) -> bool:
-    """Whether a person has opened and resolved a record once more since both sides were resolved."""
+    """Whether people opened and resolved a record once more since both sides were resolved."""
     resolved, known = parse_time(record.fields.get("resolved_at")), parse_time(link.stackflow_at)
     return not link.writing and bool(resolved and known and resolved > known)
 

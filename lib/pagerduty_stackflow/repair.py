@@ -70,7 +70,7 @@ class Repair:
         link = self.lists.links.get(number)
         if link is None:
             return stored is None or number in self.lists.closed
-        return stored is not None and replace(stored, last_resort=None) == link
+        return stored is not None and stored._replace(last_resort=None) == link
 
     def incident(self, incident_id: str) -> None:
         """Settle an incident that no link leads to: its pair is found by the marks, or it has none.

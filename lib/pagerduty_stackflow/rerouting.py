@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Mapping, Optional
 
 from . import merge
@@ -70,7 +69,7 @@ def _move_to(pack: Pack, incident_id: str, entry: ServiceMapping) -> Outcome:
         return report(pair, ALREADY, "on service %s already" % entry.service_name, Done())
     move(pack, pair.incident, entry)
     if pair.link.number:
-        pack.links.write(replace(pair.link, moved=True, rest_only=True))
+        pack.links.write(pair.link._replace(moved=True, rest_only=True))
     return report(pair, DONE, "moved to service %s in PagerDuty" % entry.service_name, Done())
 
 

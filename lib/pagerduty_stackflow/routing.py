@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-from dataclasses import dataclass
-from typing import Iterable, List, Optional
+from typing import Iterable, List, NamedTuple, Optional
 
 from .errors import BadInputError, RoutingError
 from .settings import ServiceMapping, Settings
@@ -12,8 +10,7 @@ from .settings import ServiceMapping, Settings
 CRITICAL = "critical"
 
 
-@dataclass(frozen=True)
-class Route:
+class Route(NamedTuple):
     """The mapping entry that was chosen, and why in words."""
 
     mapping: ServiceMapping
@@ -47,6 +44,7 @@ def entries_for(settings: Settings, group: Optional[str]) -> List[ServiceMapping
 
 def nearest_groups(group: Optional[str], known: Iterable[str]) -> List[str]:
     """Up to three of the known names that look like this one, the likest first."""
+    import difflib  # only where nobody can be paged
     by_key = {name.casefold(): name for name in known}
     near = difflib.get_close_matches((group or "").casefold(), list(by_key), n=3, cutoff=0.4)
     return [by_key[key] for key in near]

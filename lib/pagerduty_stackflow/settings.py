@@ -1,12 +1,12 @@
 """The pack's config as typed settings, or one message with everything that is wrong with it.
 
 ``config_fields`` has the table of all keys; here is what they mean and what has to fit together.
+Named tuples, as every action builds these classes anew, and dataclasses take four times as long.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, NamedTuple, Optional, Tuple
 from urllib.parse import urlsplit
 
 from .config_fields import FIELDS, Field, Reader
@@ -26,8 +26,7 @@ HINT = ("Correct the config of the pack (configs/pagerduty_stackflow.yaml), regi
         "'st2ctl reload --register-configs' and restart the sensors, which read it at their start.")
 
 
-@dataclass(frozen=True)
-class ServiceMapping:
+class ServiceMapping(NamedTuple):
     """A PagerDuty service beside its StackFlow assignment group.
 
     Without a category it stands for all of the group's. ``previous_integration_keys`` may still
@@ -38,12 +37,11 @@ class ServiceMapping:
     service_name: str
     assignment_group: str
     category: Optional[str]
-    integration_key: str = field(repr=False)
-    previous_integration_keys: Tuple[str, ...] = field(default=(), repr=False)
+    integration_key: str
+    previous_integration_keys: Tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class EscalationMapping:
+class EscalationMapping(NamedTuple):
     """The escalation policy that an SLA policy starts on ``sla_breach`` or ``sla_warning``."""
 
     sla_policy: str
@@ -51,8 +49,7 @@ class EscalationMapping:
     trigger_on: str
 
 
-@dataclass(frozen=True)
-class SlaTarget:
+class SlaTarget(NamedTuple):
     """For the built-in clock: after how many ``minutes`` the ``first_response`` or ``resolution``
     of an incident of ``priority`` is late.
     """
@@ -63,16 +60,15 @@ class SlaTarget:
     minutes: float
 
 
-@dataclass(frozen=True)
-class PagerDutySettings:
+class PagerDutySettings(NamedTuple):
     """How to reach and to recognise PagerDuty; the URLs have no slash at their end."""
 
     subdomain: str
     from_email: str
     api_key_secret: str
-    api_key: Optional[str] = field(repr=False)
+    api_key: Optional[str]
     region: str
-    webhook_secrets: Tuple[str, ...] = field(repr=False)
+    webhook_secrets: Tuple[str, ...]
     events_url: str
     api_url: str
 
@@ -83,8 +79,7 @@ class PagerDutySettings:
         return "https://%s.%spagerduty.com" % (self.subdomain, region)
 
 
-@dataclass(frozen=True)
-class StackFlowAuth:
+class StackFlowAuth(NamedTuple):
     """How to get a StackFlow token.
 
     ``secret`` is the id of a secret in AWS Secrets Manager; the last four stand in its place.
@@ -96,14 +91,13 @@ class StackFlowAuth:
     scope: Optional[str]
     token_field: str
     secret: Optional[str]
-    client_secret: Optional[str] = field(repr=False)
-    username: Optional[str] = field(repr=False)
-    password: Optional[str] = field(repr=False)
-    token: Optional[str] = field(repr=False)
+    client_secret: Optional[str]
+    username: Optional[str]
+    password: Optional[str]
+    token: Optional[str]
 
 
-@dataclass(frozen=True)
-class StackFlowSettings:
+class StackFlowSettings(NamedTuple):
     """How to reach and to recognise StackFlow.
 
     ``instance_url`` and ``api_path`` have no slash at their end. ``states`` maps each of the eight
@@ -113,7 +107,7 @@ class StackFlowSettings:
     instance_url: str
     api_path: str
     auth: StackFlowAuth
-    webhook_secrets: Tuple[str, ...] = field(repr=False)
+    webhook_secrets: Tuple[str, ...]
     webhook_auth: str
     webhook_signature_header: str
     webhook_shared_secret_header: str
@@ -131,8 +125,7 @@ class StackFlowSettings:
         return self.instance_url + self.api_path
 
 
-@dataclass(frozen=True)
-class Templates:
+class Templates(NamedTuple):
     """The site's own texts; None stands for the shipped one."""
 
     summary: Optional[str]
@@ -140,16 +133,14 @@ class Templates:
     note: Optional[str]
 
 
-@dataclass(frozen=True)
-class AwsSettings:
+class AwsSettings(NamedTuple):
     """Region of Secrets Manager and SQS, and an endpoint in place of the public one."""
 
     region: str
     endpoint_url: Optional[str]
 
 
-@dataclass(frozen=True)
-class ListenerSettings:
+class ListenerSettings(NamedTuple):
     """Where the webhook listener binds, and the base URL under which the other side reaches it."""
 
     host: str
@@ -157,32 +148,28 @@ class ListenerSettings:
     public_url: Optional[str]
 
 
-@dataclass(frozen=True)
-class SlaSettings:
+class SlaSettings(NamedTuple):
     """The ways in for SLA events that need a setting: an SQS queue and the built-in clock."""
 
     queue_url: Optional[str]
     targets: Tuple[SlaTarget, ...]
 
 
-@dataclass(frozen=True)
-class EscalationSettings:
+class EscalationSettings(NamedTuple):
     """How many minutes an escalation waits for an acknowledgement, how many levels it climbs."""
 
     acknowledge_timeout_minutes: float
     max_levels: int
 
 
-@dataclass(frozen=True)
-class HttpSettings:
+class HttpSettings(NamedTuple):
     """Seconds for one request, and for one call with its retries."""
 
     timeout_seconds: float
     total_seconds: float
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     """The whole config, checked."""
 
     pagerduty: PagerDutySettings

@@ -10,7 +10,6 @@ import random
 import socket
 import ssl
 import threading
-from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Type, Union
 from urllib.parse import urlsplit
 
@@ -40,8 +39,7 @@ class OutcomeUnknownError(ApiError):
     kind = "outcome_unknown"
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """A successful answer; ``body`` is the parsed JSON, or None where there was none."""
 
     status: int

@@ -13,7 +13,6 @@ from .errors import NotFoundError, PackError
 from .incidents import parse_time
 from .links import Link
 from .pack import Pack
-from .pagerduty.account import Account
 from .pairs import Pair
 from .sync import settle
 from .writing import Words
@@ -54,7 +53,7 @@ class Unseen:
         self._pack, self._pair = pack, pair
         service_id = pair.link.service_id or ""
         try:
-            service = Account(pack.rest).service(service_id)
+            service = pack.account.service(service_id)
             name, status = service.name, service.status
         except NotFoundError:
             name, status = service_id, "deleted"

@@ -47,7 +47,7 @@ def get_incident(pack: Pack, incident_id: str) -> Dict[str, Any]:
              "dedup_key": link.dedup_key if link else None,
              "stackflow": dict(record.fields) if record else None,
              "pagerduty": _shown(incident) if incident else None,
-             "link": {name: value for name, value in vars(link).items() if value} if link else None}
+             "link": link and {name: value for name, value in link._asdict().items() if value}}
     return dict(known, **pack.urls(number, incident.id if incident else None))
 
 
@@ -63,7 +63,7 @@ def sync_status(pack: Pack, incident_id: str) -> Dict[str, Any]:
 
 def _shown(incident: PagerDutyIncident) -> Dict[str, Any]:
     return {name: format_time(value) if hasattr(value, "tzinfo") else value
-            for name, value in vars(incident).items()}
+            for name, value in incident._asdict().items()}
 
 
 def list_incidents(pack: Pack, status: Optional[str] = None,

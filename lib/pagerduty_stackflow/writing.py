@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from . import merge
 from .deciding import place
@@ -25,8 +24,7 @@ DETAILS = ("number", "state", "priority", "category", "subcategory", "impact", "
            "assignment_group", "assigned_to", "opened_by", "ci_id", "created_at", "description")
 
 
-@dataclass
-class Words:
+class Words(NamedTuple):
     """What is added to a write: who did it, why, a work note beside a StackFlow state, and with a
     trigger a severity in place of the priority's; any may be None.
     """
@@ -37,14 +35,14 @@ class Words:
     severity: Optional[str] = None
 
 
-@dataclass
 class Done:
     """What was written, found to be there already, left out, and cut or repeated; in words."""
 
-    writes: List[str] = field(default_factory=list)
-    found: List[str] = field(default_factory=list)
-    skipped: List[str] = field(default_factory=list)
-    warnings: List[str] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.writes: List[str] = []
+        self.found: List[str] = []
+        self.skipped: List[str] = []
+        self.warnings: List[str] = []
 
 
 def carry_out(pack: Pack, pair: Pair, decision: merge.Decision, words: Words,
@@ -64,7 +62,7 @@ def carry_out(pack: Pack, pair: Pair, decision: merge.Decision, words: Words,
         change = _acknowledge if write == merge.ACKNOWLEDGE else _resolve
         carried = change(pack, pair, words, done)
         if not carried:
-            decision = replace(decision, agreed_pagerduty=merge.OPEN)
+            decision = decision._replace(agreed_pagerduty=merge.OPEN)
     for write in decision.stackflow:
         if write in (merge.CREATE, merge.REPLACE):
             create_record(pack, pair, done)
@@ -103,8 +101,8 @@ def ends_incident(pair: Pair, decision: merge.Decision) -> bool:
 def _resolve_last_resort(pack: Pack, pair: Pair, link: Link, done: Done) -> None:
     """Resolve the alert that an unanswered escalation has sent for the incident of ``link``."""
     key = last_resort_key(pack.settings.stackflow.host, link.number, link.dedup_key)
-    routing = routing_key(pack.settings, replace(
-        link, dedup_key=key, key_fingerprint=link.last_resort, rest_only=False))
+    routing = routing_key(pack.settings, link._replace(
+        dedup_key=key, key_fingerprint=link.last_resort, rest_only=False))
     if routing is not None:
         pack.events.resolve(routing, key)
     else:  # that key is gone
@@ -112,7 +110,7 @@ def _resolve_last_resort(pack: Pack, pair: Pair, link: Link, done: Done) -> None
             if incident.status != "resolved":
                 pack.rest.set_status(incident.id, "resolved")
     pack.links.forget_last_resort(link.number)
-    pair.link = replace(pair.link, last_resort=None)
+    pair.link = pair.link._replace(last_resort=None)
     done.writes.append("the alert of last resort resolved")
 
 
@@ -190,11 +188,11 @@ def _acknowledge(pack: Pack, pair: Pair, words: Words, done: Done) -> bool:
     link, person = pair.link, words.by
     if pair.record is not None and pair.record.assigned_to:
         person = person or pair.record.assigned_to
-        link = pair.link = replace(link, assignee=pair.record.assigned_to)
+        link = pair.link = link._replace(assignee=pair.record.assigned_to)
     key = routing_key(pack.settings, link)
     if key is not None and link.dedup_key:
         pack.events.acknowledge(key, link.dedup_key)
-        pair.link = replace(link, sent_at=format_time(pack.clock.now()))
+        pair.link = link._replace(sent_at=format_time(pack.clock.now()))
         done.writes.append("acknowledged in PagerDuty")
         return True
     if pair.incident is None:
@@ -222,7 +220,7 @@ def _resolve(pack: Pack, pair: Pair, words: Words, done: Done) -> bool:
         key = None  # an event resolves its own alert, and only REST takes a resolution
     if key is not None and link.dedup_key:
         pack.events.resolve(key, link.dedup_key)
-        pair.link = replace(link, sent_at=format_time(pack.clock.now()))
+        pair.link = link._replace(sent_at=format_time(pack.clock.now()))
         done.writes.append("resolved in PagerDuty")
         return True
     if pair.incident is None:
@@ -236,7 +234,7 @@ def _resolve(pack: Pack, pair: Pair, words: Words, done: Done) -> bool:
     by = "Resolved in StackFlow by %s" % words.by if words.by else None
     pack.rest.set_status(pair.incident.id, "resolved",
                          resolution=": ".join(filter(None, (by, words.resolution))) or None)
-    pair.link = replace(link, rest_only=True)
+    pair.link = link._replace(rest_only=True)
     done.writes.append("resolved in PagerDuty as %s" % pack.settings.pagerduty.from_email)
     return True
 
@@ -260,10 +258,10 @@ def _move(pack: Pack, pair: Pair, done: Done) -> None:
     if pair.incident is None:
         raise OutcomeUnknownError("PagerDuty does not show the incident yet",
                                   "run it again, or wait for the next reconcile", True, "PagerDuty")
-    pair.stored = replace(pair.link, moving=entry.service_id)
+    pair.stored = pair.link._replace(moving=entry.service_id)
     pack.links.write(pair.stored)
     pair.incident = move(pack, pair.incident, entry)
-    pair.link = replace(pair.link, moved=True, rest_only=True)
+    pair.link = pair.link._replace(moved=True, rest_only=True)
     done.writes.append("moved to service %s in PagerDuty" % entry.service_name)
 
 
@@ -275,7 +273,7 @@ def _regroup(pack: Pack, pair: Pair, done: Done) -> None:
     fields = {"assignment_group": entry.assignment_group}
     if entry.category:
         fields["category"] = entry.category
-    pair.stored = replace(pair.link, writing=entry.assignment_group)
+    pair.stored = pair.link._replace(writing=entry.assignment_group)
     pack.links.write(pair.stored)
     pair.record = pack.stackflow.update(pair.record.number, fields)
     done.writes.append("%s handed to %s in StackFlow" % (pair.record.number,
@@ -301,7 +299,7 @@ def set_state(pack: Pack, pair: Pair, state: str, done: Done) -> None:
     """Write a StackFlow state that PagerDuty has already: the link says so first, so that the echo
     is known as one.
     """
-    pair.stored = replace(pair.link, writing=state)
+    pair.stored = pair.link._replace(writing=state)
     pack.links.write(pair.stored)
     patch_state(pack, pair, state, done)
 
@@ -342,13 +340,13 @@ def create_record(pack: Pack, pair: Pair, done: Done) -> None:
     pack.links.join(incident.id, owner)
     if old is not None:
         pack.stackflow.add_note(old.number, "Reopened in PagerDuty; carried on in %s" % owner)
-        pack.links.write(replace(pair.link, replaced_by=owner, stackflow=merge.RESOLVED,
-                                 pagerduty=merge.RESOLVED))
+        pack.links.write(pair.link._replace(replaced_by=owner, stackflow=merge.RESOLVED,
+                                            pagerduty=merge.RESOLVED))
     pair.stored = pack.links.read(owner)[0]
     whole = created is not None and created.is_complete and created.number == owner
     pair.record = created if whole else pack.stackflow.incident(owner)
     link = pair.stored or Link(owner, service_id=incident.service_id, rest_only=True)
-    pair.link = replace(link, pagerduty_id=incident.id, seen=True)
+    pair.link = link._replace(pagerduty_id=incident.id, seen=True)
 
 
 def _settle_race(pack: Pack, incident_id: str, created: StackFlowIncident) -> str:
@@ -389,7 +387,7 @@ def template_values(pack: Pack, pair: Pair) -> Dict[str, Any]:
     """The variables of every template: `incident`, `pagerduty` and `mapping`."""
     service = pair.incident.service_id if pair.incident else pair.link.service_id
     entry = entry_of_service(pack.settings, service)
-    shown = {name: value for name, value in vars(pair.incident).items()
+    shown = {name: value for name, value in pair.incident._asdict().items()
              if not hasattr(value, "tzinfo")} if pair.incident else None
     return {"incident": dict(pair.record.fields) if pair.record else None, "pagerduty": shown,
             "mapping": public_mapping(entry) if entry else None}

@@ -27,6 +27,8 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 GROUP = "Platform Engineering"
 HEAVY = {"boto3", "botocore", "jinja2"}
 PREFIX = "pagerduty_stackflow."
+MODULES = 60
+"""How many modules more than requests a run may import."""
 
 
 class Site:
@@ -114,6 +116,13 @@ def test_trigger(site):
     assert site.requests() == ["POST /v2/enqueue"]
     assert site.status() == "triggered"
     assert site.calls(answer) == ["list link", "list start", "set link", "list link"]
+
+
+def test_a_trigger_imports_little_beside_requests(site):
+    alone = subprocess.run(
+        [sys.executable, "-c", "import requests, sys; print(len(sys.modules))"],
+        stdout=subprocess.PIPE, check=True)
+    assert len(site.run("trigger_incident")["modules"]) <= int(alone.stdout) + MODULES
 
 
 def test_trigger_and_acknowledge_of_a_record_that_was_created_with_a_person(site):

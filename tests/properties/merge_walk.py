@@ -7,7 +7,6 @@ merge.
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
 from typing import Any, Iterable, Iterator, Optional, Tuple
 
 STATES = ("new", "in_progress", "on_hold", "pending_customer", "pending_vendor", "resolved",
@@ -55,11 +54,11 @@ def apply(now: Any, decision: Any) -> Any:
         handed = None
     if handed != now.handed or "in_progress" in decision.stackflow:
         assignee = "carried" if assignee == "another" else assignee
-    return replace(now, stackflow=stackflow, pagerduty=there, assignee=assignee, moved=moved,
-                   handed=None if decision.pagerduty in TRIGGERS else handed,
-                   agreed_stackflow=decision.agreed_stackflow,
-                   agreed_pagerduty=decision.agreed_pagerduty,
-                   reopened=None if decision.writes else now.reopened)
+    return now._replace(stackflow=stackflow, pagerduty=there, assignee=assignee, moved=moved,
+                        handed=None if decision.pagerduty in TRIGGERS else handed,
+                        agreed_stackflow=decision.agreed_stackflow,
+                        agreed_pagerduty=decision.agreed_pagerduty,
+                        reopened=None if decision.writes else now.reopened)
 
 
 def view(now: Any) -> str:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import ast
 import random
-import sys
 import types
 from pathlib import Path
 
@@ -55,7 +54,6 @@ def mutants():
 
 def is_noticed(tree, starts):
     module = types.ModuleType("mutant")
-    sys.modules["mutant"] = module  # where dataclasses look for their names
     exec(compile(ast.fix_missing_locations(tree), "mutant", "exec"), vars(module))
     try:
         merge_walk.walk(module, starts)

@@ -5,7 +5,6 @@ docs/testing.md says how many histories that took.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Callable, Dict
 
 import pytest
@@ -25,25 +24,25 @@ def always(value: Any) -> Callable[..., Any]:
 
 def acknowledged_again(decide: Callable[[Any], Any]) -> Callable[[Any], Any]:
     another = {merge.CARRIED: merge.ANOTHER}
-    return lambda now: decide(replace(now, assignee=another.get(now.assignee, now.assignee)))
+    return lambda now: decide(now._replace(assignee=another.get(now.assignee, now.assignee)))
 
 
 def handed_to_nobody(decide: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda now: decide(replace(now, handed=None))
+    return lambda now: decide(now._replace(handed=None))
 
 
 def final_is_resolved(decide: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda now: decide(replace(now, stackflow="resolved" if now.stackflow in (
+    return lambda now: decide(now._replace(stackflow="resolved" if now.stackflow in (
         "closed", "cancelled") else now.stackflow))
 
 
 def agreed_on_nothing(decide: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda now: decide(replace(now, agreed_pagerduty=merge.ABSENT))
+    return lambda now: decide(now._replace(agreed_pagerduty=merge.ABSENT))
 
 
 def place_forgotten(agreed: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda pack, pair, decision: replace(
-        agreed(pack, pair, decision), group=pair.link.group, service_id=pair.link.service_id)
+    return lambda pack, pair, decision: agreed(pack, pair, decision)._replace(
+        group=pair.link.group, service_id=pair.link.service_id)
 
 
 BUGS: Dict[str, Any] = {

@@ -1,6 +1,5 @@
 """A webhook listener on a free port, and clients good and bad."""
 
-import dataclasses
 import hashlib
 import hmac
 import http.client
@@ -78,7 +77,7 @@ class Bench:
 
 
 def settings_with_a_free_port():
-    return dataclasses.replace(SETTINGS, listener=dataclasses.replace(SETTINGS.listener, port=0))
+    return SETTINGS._replace(listener=SETTINGS.listener._replace(port=0))
 
 
 def read_answer(response):

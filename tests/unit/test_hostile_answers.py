@@ -118,7 +118,7 @@ def test_an_action_ends_with_an_outcome_or_an_error_whatever_is_answered(
 texts = st.sampled_from(["INC0001001", "Q0ABCDEF", "open", "acknowledged", "resolved", "absent", AT,
                          "new", "", True, False, "stackflow:acme.stackflow.example:INC0001001:3"])
 stored = st.none() | st.text(max_size=8) | anything.map(json.dumps) | st.fixed_dictionaries(
-    {}, optional={name: texts for name in Link.__dataclass_fields__}).map(json.dumps)
+    {}, optional={name: texts for name in Link._fields}).map(json.dumps)
 
 
 @given(action=st.sampled_from(ABOUT_INCIDENTS), born=st.booleans(), link=stored, back=stored)

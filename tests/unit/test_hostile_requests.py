@@ -215,7 +215,7 @@ genuine = (st.builds(replaced, st.sampled_from(OURS), st.lists(st.integers(0, 9)
            st.sampled_from(OURS)).map(lambda value: json.dumps(value).encode())
 links = st.none() | st.text(max_size=8) | documents.map(json.dumps) | st.fixed_dictionaries(
     {}, optional={name: st.sampled_from(["INC0001234", "Q0ABCDEF", "open", "resolved", AT, True])
-                  for name in Link.__dataclass_fields__}).map(json.dumps)
+                  for name in Link._fields}).map(json.dumps)
 
 
 @given(body=st.binary(max_size=40) | genuine, link=links,

@@ -1,6 +1,5 @@
 """What the pack remembers: whole, only as long as needed, and never guessed from silence."""
 
-import dataclasses
 
 import pytest
 from hypothesis import given, strategies as st
@@ -16,7 +15,7 @@ from world import MemoryStore
 OPENED = Link("INC1", pagerduty_id="Q0ABCDEF", dedup_key="stackflow:acme:INC1", service_id="P1",
               key_fingerprint="f" * 16, stackflow=OPEN, pagerduty=ACKNOWLEDGED)
 POLICY = "P1 Response: Größe {{ 1 }}"
-CLOSED = dataclasses.replace(OPENED, stackflow=RESOLVED, pagerduty=RESOLVED)
+CLOSED = OPENED._replace(stackflow=RESOLVED, pagerduty=RESOLVED)
 
 
 class Site:
@@ -37,13 +36,13 @@ def site():
 def links_of():
     """Links with anything in their fields."""
     parts = {}
-    for field in dataclasses.fields(Link):
-        if isinstance(field.default, bool):
-            parts[field.name] = st.booleans()
-        elif field.name in ("stackflow", "pagerduty"):
-            parts[field.name] = st.sampled_from(STATES)
+    for name in Link._fields:
+        if isinstance(Link._field_defaults.get(name), bool):
+            parts[name] = st.booleans()
+        elif name in ("stackflow", "pagerduty"):
+            parts[name] = st.sampled_from(STATES)
         else:
-            parts[field.name] = st.none() | st.text(min_size=1)
+            parts[name] = st.none() | st.text(min_size=1)
     parts["number"] = st.just("INC1")
     parts["last_resort"] = st.none()  # it has a key of its own
     return st.builds(Link, **parts)
@@ -59,7 +58,7 @@ def test_a_link_is_read_as_it_was_written(link):
 
 def test_neighbours_with_the_same_beginning_are_not_mistaken(site):
     for number in ("INC10", "INC1", "INC11"):
-        site.links.write(dataclasses.replace(OPENED, number=number))
+        site.links.write(OPENED._replace(number=number))
     site.links.wait("INC10")
     assert site.links.read("INC1") == (OPENED, False)
     assert site.links.read("INC10")[0].number == "INC10" and site.links.read("INC10")[1]
@@ -71,7 +70,7 @@ def test_neighbours_with_the_same_beginning_are_not_mistaken(site):
 @pytest.mark.parametrize("reverse", [False, True])
 def test_many_neighbours_hide_nothing(site, monkeypatch, reverse):
     for at in range(PAGE * 2 + 50):
-        site.links.write(dataclasses.replace(OPENED, number="INC1%04d" % at))
+        site.links.write(OPENED._replace(number="INC1%04d" % at))
         site.links.join("Q0ABCDEF%04d" % at, "INC9")
     site.links.write(OPENED)
     site.links.wait("INC1")
@@ -201,7 +200,7 @@ def test_the_flags_of_a_note_are_those_of_runs_that_still_may_copy_it(site):
 
 
 def test_all_links_and_all_numbers_are_listed_whatever_else_is_stored(site):
-    many = [dataclasses.replace(OPENED, number="INC%d" % at) for at in range(250)]
+    many = [OPENED._replace(number="INC%d" % at) for at in range(250)]
     for link in many:
         site.links.write(link)
         site.links.join("Q0ABC%d" % int(link.number[3:]), link.number)
@@ -291,8 +290,8 @@ def test_the_alert_of_last_resort_is_remembered_whoever_writes_the_link(site):
     assert site.links.read("INC1") == (None, False)
     site.links.write(OPENED)
     read, _ = site.links.read("INC1")
-    assert read == dataclasses.replace(OPENED, last_resort="e" * 16)
-    site.links.write(dataclasses.replace(OPENED, seen=True))  # by a run that does not know of it
+    assert read == OPENED._replace(last_resort="e" * 16)
+    site.links.write(OPENED._replace(seen=True))  # by a run that does not know of it
     assert site.links.read("INC1")[0].last_resort == "e" * 16
     site.links.forget_last_resort("INC1")
     site.links.forget_last_resort("INC1")

@@ -9,7 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from ..errors import ApiError, CredentialsError, NotFoundError, PackError
 from ..pack import Pack
-from ..pagerduty.account import Account, Extension, OnCall, Service
+from ..pagerduty.account import Extension, OnCall, Service
 from ..pagerduty.subscriptions import Subscription, Subscriptions
 from ..settings import ServiceMapping
 
@@ -30,7 +30,7 @@ class Facts:
     def __init__(self, pack: Pack) -> None:
         self.pack = pack
         self.settings = pack.settings
-        self._account = Account(pack.rest)
+        self._account = pack.account
         self._subscriptions = Subscriptions(pack.rest)
         self._read: Dict[str, Tuple[Any, Optional[PackError]]] = {}
 

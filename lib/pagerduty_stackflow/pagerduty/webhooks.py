@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Dict, Iterable, Mapping, Optional
 
 from ..deliveries import (as_object, as_object_or_none, check_signature, clean, digest_id,
-                          load_object, text, time_text)
+                          load_unclean, text, time_text)
 
 EVENT = "pagerduty_event"
 PING = "pagey.ping"
@@ -34,17 +34,17 @@ def parse(body: bytes) -> Dict[str, Any]:
     An event without id gets a hash of the body, one without type the type "unknown". Raises
     BadDelivery where the body is not a JSON object.
     """
-    event = as_object(load_object(body).get("event"))
+    event = as_object(load_unclean(body).get("event"))
     data = as_object(event.get("data"))
     incident = _incident_of(data)
     return {
-        "event_id": text(event.get("id")) or digest_id(body),
-        "event_type": text(event.get("event_type")) or "unknown",
-        "occurred_at": time_text(event.get("occurred_at")),
+        "event_id": _text(event.get("id")) or digest_id(body),
+        "event_type": _text(event.get("event_type")) or "unknown",
+        "occurred_at": time_text(clean(event.get("occurred_at"))),
         "received_by": "webhook",
         "incident": None if incident is None else incident_fields(incident),
-        "agent": as_object_or_none(event.get("agent")),
-        "client": as_object_or_none(event.get("client")),
+        "agent": clean(as_object_or_none(event.get("agent"))),
+        "client": clean(as_object_or_none(event.get("client"))),
         "note": _note(data) if data.get("type") == "incident_note" else None,
     }
 
@@ -80,7 +80,7 @@ def _incident_of(data: Mapping[str, Any]) -> Optional[Dict[str, Any]]:
 
 
 def _note(data: Mapping[str, Any]) -> Dict[str, Any]:
-    return {"id": text(data.get("id")), "content": text(data.get("content")),
+    return {"id": _text(data.get("id")), "content": _text(data.get("content")),
             "trimmed": data.get("trimmed") is True}
 
 

@@ -1,0 +1,26 @@
+"""What one event costs, row by row; docs/performance.md argues for each request and call."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from sync_costs import ROWS, spent
+
+TEXT = (Path(__file__).resolve().parents[2] / "docs" / "performance.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_an_event_costs_these_requests_and_calls_and_no_more(row):
+    cost = spent(row)
+    assert cost.sensor == [cost.sensor[0]] and cost.sensor[0].startswith("list ")
+    assert (cost.requests, cost.calls) == (list(row.requests), list(row.calls))
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_the_document_names_the_numbers(row):
+    line, = re.findall(r"(?m)^\| %s \|(.*)\|$" % re.escape(row.name), TEXT)
+    shown = [int(cell) for cell in re.findall(r"\d+(?= \|)", line + "|")[:4]]
+    requests, calls = len(row.requests), len(row.calls)
+    assert shown == [requests, requests - row.spare_requests, calls, calls - row.spare_calls]
