@@ -1,4 +1,4 @@
-"""A running StackStorm that has the pack installed, driven by st2client: scenarios on the real thing.
+"""A running StackStorm that has the pack installed, driven by st2client.
 
 Nobody may be paged by testing: it is used only where the installed config leads to this machine
 alone, and where nothing of a real site is stored. What was there before is put back.
@@ -27,8 +27,8 @@ NEEDED = ("pagerduty.events_url", "pagerduty.api_url", "stackflow.instance_url",
 TIMER_RULE = PACK + ".reconcile_every_5_minutes"
 MARK = PACK + ".scenarios"
 """Stored while scenarios are played: whatever the pack has stored is theirs."""
-RECORDS = tuple("%s.%s." % (PACK, kind) for kind in ("link", "pagerduty", "cursor",
-                                                      "webhook_secret"))
+RECORDS = tuple("%s.%s." % (PACK, kind)
+                for kind in ("link", "pagerduty", "cursor", "webhook_secret"))
 LOG = "/var/log/st2/st2sensorcontainer.log"
 DROPPED = re.compile(r'Failed to validate payload \(.*\) for trigger "(.*?)": (.*)')
 PAUSE_SECONDS = 0.5
