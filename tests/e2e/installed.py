@@ -241,7 +241,8 @@ class InstalledTarget:
         return ended(self, instance, count)
 
     def trigger_instances(self, trigger: str = "") -> List[TriggerInstance]:
-        listed = sorted(self._triggers(), key=lambda one: (one.occurrence_time, one.id))
+        listed = sorted(self._triggers("occurrence_time,payload"),
+                        key=lambda one: (one.occurrence_time, one.id))
         found = [TriggerInstance(one.id, bare(one.trigger), one.payload) for one in listed]
         return [one for one in found if trigger in ("", one.trigger)]
 
@@ -300,14 +301,13 @@ class InstalledTarget:
         return list(self._manager[kind].query(timestamp_gt=self._since, limit=-1,
                                               include_attributes=attributes))
 
-    def _triggers(self) -> List[Any]:
-        return [one for one in self._listed("TriggerInstance",
-                                            "id,status,trigger,occurrence_time,payload")
+    def _triggers(self, attributes: str) -> List[Any]:
+        return [one for one in self._listed("TriggerInstance", "id,trigger," + attributes)
                 if one.trigger.startswith(PACK + ".")]
 
     def _counts(self) -> Optional[Tuple[int, int]]:
-        executions = self._listed("Execution", "status,action.ref,start_timestamp")
-        triggers = self._triggers()
+        executions = self._listed("Execution", "status,action.ref")
+        triggers = self._triggers("status")
         busy = any(one.status not in FINAL for one in executions) or any(
             one.status in ("pending", "processing") for one in triggers)
         return None if busy else (len(executions), len(triggers))
