@@ -225,16 +225,15 @@ class InstalledTarget:
         return _execution(execution), [answer for answer in answers if answer]
 
     def executions(self, action: str = "", rule: str = "") -> List[Execution]:
-        listed = sorted(self._listed("Execution", "status,action.ref,start_timestamp"),
+        listed = sorted(self._runs("status,start_timestamp"),
                         key=lambda one: (one.start_timestamp, one.id))
         found = []
         for one in listed:
-            if one.action["ref"].startswith(PACK + "."):
-                known = self._ended.get(one.id) or _execution(
-                    self._manager["Execution"].get_by_id(one.id))
-                if known.status in FINAL:
-                    self._ended[one.id] = known
-                found.append(known)
+            known = self._ended.get(one.id) or _execution(
+                self._manager["Execution"].get_by_id(one.id))
+            if known.status in FINAL:
+                self._ended[one.id] = known
+            found.append(known)
         return [one for one in found if action in ("", one.action) and rule in ("", one.rule)]
 
     def caused_by(self, instance: TriggerInstance, count: int = 1) -> List[Execution]:
@@ -301,12 +300,16 @@ class InstalledTarget:
         return list(self._manager[kind].query(timestamp_gt=self._since, limit=-1,
                                               include_attributes=attributes))
 
+    def _runs(self, attributes: str) -> List[Any]:
+        return [one for one in self._listed("Execution", "action.ref," + attributes)
+                if one.action["ref"].startswith(PACK + ".")]
+
     def _triggers(self, attributes: str) -> List[Any]:
         return [one for one in self._listed("TriggerInstance", "id,trigger," + attributes)
                 if one.trigger.startswith(PACK + ".")]
 
     def _counts(self) -> Optional[Tuple[int, int]]:
-        executions = self._listed("Execution", "status,action.ref")
+        executions = self._runs("status")
         triggers = self._triggers("status")
         busy = any(one.status not in FINAL for one in executions) or any(
             one.status in ("pending", "processing") for one in triggers)
