@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Iterator
 
 import pytest
+import requests
 from installed import Installed, InstalledSite, InstalledTarget, Refused
 from scene import Scene
 from target import LocalTarget, Target
@@ -37,8 +38,8 @@ def installed(request: Any) -> Iterator[Any]:
     with Site() as sample:
         try:
             running = Installed(list(sample.keys))
-        except Refused as error:
-            pytest.exit(str(error), 3)
+        except (Refused, requests.RequestException) as error:
+            pytest.exit("%s" % error, 3)
     with running:
         yield running
 
