@@ -22,11 +22,11 @@ def pytest_addoption(parser: Any) -> None:
 
 
 def pytest_collection_modifyitems(config: Any, items: Any) -> None:
-    for item in items:
+    for item in items if config.getoption("--installed") else ():
         mark = item.get_closest_marker("local_only")
-        if mark and config.getoption("--installed"):
-            item.add_marker(pytest.mark.skip(reason="local platform only: %s" %
-                                             mark.kwargs["reason"]))
+        reason = mark.kwargs["reason"] if mark else "it is no scenario"
+        if mark or "scene" not in item.fixturenames:
+            item.add_marker(pytest.mark.skip(reason="local platform only: " + reason))
 
 
 @pytest.fixture(scope="session")
