@@ -223,8 +223,9 @@ class LocalSite(Site):
     listener up and running.
 
     ``time_scale`` multiplies the platform's own waits; ``overrides`` are a user's choice of what is
-    enabled; ``changes`` are other values of the config's top-level keys. ``home`` is a temporary folder with its log, removed at the end. No timer starts the
-    reconcile: it would repair what is to be seen broken.
+    enabled; ``changes`` are other values of the config's top-level keys. ``home`` is a temporary
+    folder with its log, removed at the end. No timer starts the reconcile: it would repair what is
+    to be seen broken.
     """
 
     def __init__(self, time_scale: float = 0.2, overrides: Any = None, pack: str = ROOT,

@@ -1,4 +1,4 @@
-"""Criteria of rules (st2common/operators and st2reactor/rules/filter): ``equals`` alone is known."""
+"""Criteria of rules (st2common/operators, st2reactor/rules/filter): only ``equals`` is known."""
 
 from __future__ import annotations
 

@@ -32,10 +32,10 @@ def decrypt(value: str) -> str:
 
 
 class Datastore:
-    """System-scoped keys. ``encryption=False`` is a StackStorm without a crypto key."""
+    """System-scoped keys of a StackStorm that has a crypto key."""
 
-    def __init__(self, encryption: bool = True) -> None:
-        self.encryption, self.unreachable = encryption, False
+    def __init__(self) -> None:
+        self.unreachable = False
         self._keys: dict = {}
         self._lock = threading.Lock()
         self._skipped = 0.0
@@ -54,8 +54,6 @@ class Datastore:
             raise ValueError("a key's name is made of letters, digits and _ . : - only")
         if ttl is not None and type(ttl) is not int:
             raise ValueError("ttl is a whole number of seconds")
-        if secret and not self.encryption:
-            raise ValueError("no crypto key is set up, so secrets cannot be stored")
         item = {"name": name, "value": encrypt(str(value)) if secret else str(value),
                 "secret": secret, "encrypted": secret, "scope": "st2kv.system"}
         with self._lock:

@@ -30,17 +30,16 @@ class LocalStackStorm:
     ``home`` gets the log file; ``config`` is what /opt/stackstorm/configs/<pack>.yaml would hold;
     ``keys`` and ``secret_keys`` are put into the datastore, the latter encrypted; ``time_scale``
     multiplies StackStorm's own waits (timers, poll intervals, policy delays, restarts of sensors)
-    but no time-out and no lifetime of a key; ``overrides`` as in ``Pack``; ``encryption=False`` is
-    a datastore without a crypto key. ``engine`` conducts the workflows and can be stopped and
-    started. Raises ``RegistrationError``.
+    but no time-out and no lifetime of a key; ``overrides`` as in ``Pack``. ``engine`` conducts the
+    workflows and can be stopped and started. Raises ``RegistrationError``.
     """
 
     def __init__(self, pack_dir: str, home: str, config: Any = None, keys: Any = None,
                  time_scale: float = 1.0, max_parallel: int = 4, overrides: Any = None,
-                 secret_keys: Any = None, encryption: bool = True) -> None:
+                 secret_keys: Any = None) -> None:
         self.time_scale, self.max_parallel = time_scale, max_parallel
         self._pack_dir, self._config, self._overrides = str(pack_dir), config, overrides or {}
-        self.datastore = Datastore(encryption)
+        self.datastore = Datastore()
         for secret, presets in ((False, keys), (True, secret_keys)):
             for name, value in (presets or {}).items():
                 self.datastore.set(name, value, secret=secret)

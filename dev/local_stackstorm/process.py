@@ -42,7 +42,7 @@ def run_action(job):
     if not isinstance(status, (bool, type(None))):
         sys.exit("run() returned the status %r, neither True nor False" % (status,))
     try:
-        text = json.dumps({"status": status, "result": result}, allow_nan=False)
+        text = json.dumps({"status": status, "result": result})
     except (TypeError, ValueError):
         text = json.dumps({"status": status, "result": str(result)})
     sys.stdout.write(job["mark"] + text + job["mark"])

@@ -161,6 +161,13 @@ def test_parameters_have_positions_that_st2_run_help_can_sort(name):
     assert not any("position" in one for one in given if not one.get("required"))
 
 
+def test_each_action_and_sensor_has_the_test_file_that_the_exchange_looks_for():
+    wanted = {"test_%s_%s.py" % (kind[:-1], path.stem) for kind in ("actions", "sensors")
+              for path in (ROOT / kind).glob("*.py")}
+    wanted.add("test_action_aliases.py")
+    assert wanted <= {path.name for path in (ROOT / "tests" / "unit").iterdir()}
+
+
 @pytest.mark.parametrize("name", sorted(ACTION_FILES))
 def test_actions_are_those_of_the_published_interface(name):
     needed, optional = ACTIONS[name]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Iterator
 
 import pytest
+import requests
 from installed import Installed, InstalledSite, InstalledTarget, Refused
 from scene import Scene
 from target import LocalTarget, Target
@@ -21,11 +22,11 @@ def pytest_addoption(parser: Any) -> None:
 
 
 def pytest_collection_modifyitems(config: Any, items: Any) -> None:
-    for item in items:
+    for item in items if config.getoption("--installed") else ():
         mark = item.get_closest_marker("local_only")
-        if mark and config.getoption("--installed"):
-            item.add_marker(pytest.mark.skip(reason="local platform only: %s" %
-                                             mark.kwargs["reason"]))
+        reason = mark.kwargs["reason"] if mark else "it is no scenario"
+        if mark or "scene" not in item.fixturenames:
+            item.add_marker(pytest.mark.skip(reason="local platform only: " + reason))
 
 
 @pytest.fixture(scope="session")
@@ -37,8 +38,8 @@ def installed(request: Any) -> Iterator[Any]:
     with Site() as sample:
         try:
             running = Installed(list(sample.keys))
-        except Refused as error:
-            pytest.exit(str(error), 3)
+        except (Refused, requests.RequestException) as error:
+            pytest.exit("%s" % error, 3)
     with running:
         yield running
 

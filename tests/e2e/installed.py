@@ -1,4 +1,4 @@
-"""A running StackStorm that has the pack installed, driven by st2client: scenarios on the real thing.
+"""A running StackStorm that has the pack installed, driven by st2client.
 
 Nobody may be paged by testing: it is used only where the installed config leads to this machine
 alone, and where nothing of a real site is stored. What was there before is put back.
@@ -27,8 +27,8 @@ NEEDED = ("pagerduty.events_url", "pagerduty.api_url", "stackflow.instance_url",
 TIMER_RULE = PACK + ".reconcile_every_5_minutes"
 MARK = PACK + ".scenarios"
 """Stored while scenarios are played: whatever the pack has stored is theirs."""
-RECORDS = tuple("%s.%s." % (PACK, kind) for kind in ("link", "pagerduty", "cursor",
-                                                      "webhook_secret"))
+RECORDS = tuple("%s.%s." % (PACK, kind)
+                for kind in ("link", "pagerduty", "cursor", "webhook_secret"))
 LOG = "/var/log/st2/st2sensorcontainer.log"
 DROPPED = re.compile(r'Failed to validate payload \(.*\) for trigger "(.*?)": (.*)')
 PAUSE_SECONDS = 0.5
@@ -225,23 +225,23 @@ class InstalledTarget:
         return _execution(execution), [answer for answer in answers if answer]
 
     def executions(self, action: str = "", rule: str = "") -> List[Execution]:
-        listed = sorted(self._listed("Execution", "status,action.ref,start_timestamp"),
+        listed = sorted(self._runs("status,start_timestamp"),
                         key=lambda one: (one.start_timestamp, one.id))
         found = []
         for one in listed:
-            if one.action["ref"].startswith(PACK + "."):
-                known = self._ended.get(one.id) or _execution(
-                    self._manager["Execution"].get_by_id(one.id))
-                if known.status in FINAL:
-                    self._ended[one.id] = known
-                found.append(known)
+            known = self._ended.get(one.id) or _execution(
+                self._manager["Execution"].get_by_id(one.id))
+            if known.status in FINAL:
+                self._ended[one.id] = known
+            found.append(known)
         return [one for one in found if action in ("", one.action) and rule in ("", one.rule)]
 
     def caused_by(self, instance: TriggerInstance, count: int = 1) -> List[Execution]:
         return ended(self, instance, count)
 
     def trigger_instances(self, trigger: str = "") -> List[TriggerInstance]:
-        listed = sorted(self._triggers(), key=lambda one: (one.occurrence_time, one.id))
+        listed = sorted(self._triggers("occurrence_time,payload"),
+                        key=lambda one: (one.occurrence_time, one.id))
         found = [TriggerInstance(one.id, bare(one.trigger), one.payload) for one in listed]
         return [one for one in found if trigger in ("", one.trigger)]
 
@@ -300,14 +300,17 @@ class InstalledTarget:
         return list(self._manager[kind].query(timestamp_gt=self._since, limit=-1,
                                               include_attributes=attributes))
 
-    def _triggers(self) -> List[Any]:
-        return [one for one in self._listed("TriggerInstance",
-                                            "id,status,trigger,occurrence_time,payload")
+    def _runs(self, attributes: str) -> List[Any]:
+        return [one for one in self._listed("Execution", "action.ref," + attributes)
+                if one.action["ref"].startswith(PACK + ".")]
+
+    def _triggers(self, attributes: str) -> List[Any]:
+        return [one for one in self._listed("TriggerInstance", "id,trigger," + attributes)
                 if one.trigger.startswith(PACK + ".")]
 
     def _counts(self) -> Optional[Tuple[int, int]]:
-        executions = self._listed("Execution", "status,action.ref,start_timestamp")
-        triggers = self._triggers()
+        executions = self._runs("status")
+        triggers = self._triggers("status")
         busy = any(one.status not in FINAL for one in executions) or any(
             one.status in ("pending", "processing") for one in triggers)
         return None if busy else (len(executions), len(triggers))

@@ -36,7 +36,8 @@ def test_the_documented_config_is_taken_with_its_ports() -> None:
 @pytest.mark.parametrize("name", NEEDED)
 @pytest.mark.parametrize("value", [
     None, "", "https://events.pagerduty.com", "http://127.0.0.1.example.com:18101",
-    "api.pagerduty.com", "http://localhost:18101", "http://127.0.0.1", "http://127.0.0.1:18101@api.pagerduty.com"])
+    "api.pagerduty.com", "http://localhost:18101", "http://127.0.0.1",
+    "http://127.0.0.1:18101@api.pagerduty.com"])
 def test_an_address_that_is_missing_or_leads_elsewhere_is_refused(name: str, value: Any) -> None:
     with pytest.raises(Refused, match=re.escape(name)):
         ports(changed(name, value))

@@ -61,14 +61,6 @@ def test_secrets_are_stored_encrypted_and_shown_on_demand_only(st2):
     assert CLEAR not in run(st2, "result = service.list_values()[0].value")
 
 
-def test_without_a_crypto_key_secrets_are_refused(tmp_path):
-    with LocalStackStorm(write_pack(tmp_path), tmp_path, encryption=False) as st2:
-        assert run(st2, "service.set_value('a', 1)\nresult = service.get_value('a')") == "1"
-        execution = st2.run_action("demo.code", {"code": "service.set_value('a', 2, encrypt=True)"})
-        assert execution.status == "failed" and "crypto key" in execution.stderr
-        assert st2.datastore.get("demo.Code:a") == "1"
-
-
 def test_unreachable_get_gives_none_and_delete_false_while_set_and_list_raise(st2):
     st2.datastore.set("demo.Code:a", 1)
     st2.datastore.fail()

@@ -2,7 +2,6 @@
 
 import os
 
-import pytest
 from local_stackstorm_samples import wait_for, write_pack
 
 from dev.local_stackstorm import LocalStackStorm, sensors

@@ -56,6 +56,8 @@ def test_all_are_repaired_within_the_limits_as_a_dry_run_told_and_nothing_is_lef
     assert crowd.requests()["list"] <= 160
 
 
+@pytest.mark.skipif("eventlet" in sys.modules, reason="in a process that StackStorm has patched no "
+                    "server answers while another process is waited for")
 def test_the_process_of_a_run_stays_small(crowd):
     servers = [serve(crowd.pagerduty), serve(crowd.stackflow)]
     try:
