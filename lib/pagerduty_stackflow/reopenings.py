@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Optional, Tuple
 
@@ -32,23 +33,17 @@ def look_for_reopening(pack: Pack, link: Link, record: StackFlowIncident,
         if sent is not None and not before.rest_only and pack.clock.now() - sent <= VISIBLE:
             if _is_on_its_way(pack, sent, incident):
                 # It counts as agreed; how it was sent decides whether it can have been lost.
-                return link._replace(rest_only=before.rest_only), None, None
+                return replace(link, rest_only=before.rest_only), None, None
             incident = pack.rest.incident(incident.id)  # it may have come since the first look
         # Its alert may be closed for good, so an event with the same dedup key may reach nothing.
-        link = link._replace(rest_only=True)
+        link = replace(link, rest_only=True)
     live = incident.status != "resolved"
     reopened = None
     if record.state in DONE_STATES and live:
         here = parse_time(record.fields.get("resolved_at")) or record.updated_at
         if link.stackflow == RESOLVED and link.pagerduty == RESOLVED:
-            if _is_resolved_again(link, record) and not _opened_again(pack, incident, here):
-                link = link._replace(pagerduty=OPEN)  # that is still to be carried over
-            elif not _opened_again(pack, incident, here and here - CLOCK_ALLOWANCE):
-                if _is_kept_open(pack, link, incident):
-                    return link, None, None  # what is agreed is its own alert
-                if _was_lost(pack, link, incident, stored):
-                    link = link._replace(pagerduty=OPEN)
-        elif here and _opened_again(pack, incident, here):
+            return _though_agreed(pack, link, incident, stored, here)
+        if here and _opened_again(pack, incident, here):
             incident = pack.rest.incident(incident.id)  # the resolve may be younger than it was
             reopened = PAGERDUTY if incident.status != "resolved" else None
     elif record.state not in DONE_STATES and not live:
@@ -61,32 +56,24 @@ def look_for_reopening(pack: Pack, link: Link, record: StackFlowIncident,
     return link, incident, reopened
 
 
-def _is_resolved_again(link: Link, record: StackFlowIncident) -> bool:
-    """Whether people opened and resolved a record once more since both sides were resolved."""
-    resolved, known = parse_time(record.fields.get("resolved_at")), parse_time(link.stackflow_at)
-    return not link.writing and bool(resolved and known and resolved > known)
-
-
-def _is_kept_open(pack: Pack, link: Link, incident: PagerDutyIncident) -> bool:
-    """Whether a record's own alert is resolved, and one that a merge brought keeps its incident open.
-    """
-    alerts = pack.rest.alerts(incident.id)
-    alert = alerts.get(link.dedup_key or "")
-    return (alert is not None and alert.status == "resolved" and
-            any(one.status != "resolved" for one in alerts.values()) and
-            pack.links.numbers(incident.id)[:1] == [link.number])
-
-
-def _was_lost(pack: Pack, link: Link, incident: PagerDutyIncident, stored: Optional[Link]) -> bool:
-    """Whether a resolve that was agreed never came to an open incident that nobody opened again.
+def _though_agreed(pack: Pack, link: Link, incident: PagerDutyIncident, stored: Optional[Link],
+                   here: Optional[datetime]) -> Seen:
+    """Why an incident is open although both sides were resolved: a person opened it again; or an alert
+    that a merge brought keeps it open, so what was agreed counts; or the resolve was lost.
 
     Only an event can be lost; what it reached is a resolved alert, wherever a merge put that.
     """
-    if stored is not None and (stored.rest_only or
-                               stored.pagerduty_id not in (None, incident.id)):
-        return False
-    alert = pack.rest.alerts(incident.id).get(link.dedup_key or "")
-    return alert is None or alert.status != "resolved"
+    if _opened_again(pack, incident, here and here - CLOCK_ALLOWANCE):
+        return link, incident, None
+    alerts = pack.rest.alerts(incident.id)
+    alert = alerts.get(link.dedup_key or "")
+    if alert is not None and alert.status == "resolved":
+        kept_open = any(one.status != "resolved" for one in alerts.values())
+        mine = kept_open and pack.links.numbers(incident.id)[:1] == [link.number]
+        return link, None if mine else incident, None
+    lost = stored is None or not stored.rest_only and (
+        stored.pagerduty_id in (None, incident.id))
+    return replace(link, pagerduty=OPEN) if lost else link, incident, None
 
 
 def _opened_again(pack: Pack, incident: PagerDutyIncident, since: Optional[datetime]) -> bool:
