@@ -63,6 +63,7 @@ def reopened_there(world: Any) -> Callable[[], Any]:
     _, incident = pair(world)
     world.pagerduty.resolve(incident, world.casey)
     quiet(world)
+    world.run(600)
     return lambda: world.pagerduty.reopen(incident, world.casey)
 
 
@@ -109,7 +110,7 @@ ROWS = (
     Row("resolved in PagerDuty", with_pair(lambda world, _, incident: (
         world.pagerduty.resolve(incident, world.casey))), SIDES + (PATCH,),
         FROM_PAGERDUTY[:-1] + ("set pagerduty", WROTE), 0, 1),
-    Row("reopened in PagerDuty", reopened_there, (INCIDENT, RECORD, ALERTS, PATCH),
+    Row("reopened in PagerDuty", reopened_there, (INCIDENT, RECORD, PATCH),
         (NUMBERS, LOOK, NUMBERS, LOOK, LINK, "set pagerduty", LINK, WROTE), 0, 2),
     Row("moved in PagerDuty", with_pair(lambda world, _, incident: (
         world.pagerduty.move(incident, world.database, world.casey))), SIDES + (PATCH,),
