@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Optional, Tuple
 
@@ -33,17 +32,20 @@ def look_for_reopening(pack: Pack, link: Link, record: StackFlowIncident,
         if sent is not None and not before.rest_only and pack.clock.now() - sent <= VISIBLE:
             if _is_on_its_way(pack, sent, incident):
                 # It counts as agreed; how it was sent decides whether it can have been lost.
-                return replace(link, rest_only=before.rest_only), None, None
+                return link._replace(rest_only=before.rest_only), None, None
             incident = pack.rest.incident(incident.id)  # it may have come since the first look
         # Its alert may be closed for good, so an event with the same dedup key may reach nothing.
-        link = replace(link, rest_only=True)
+        link = link._replace(rest_only=True)
     live = incident.status != "resolved"
     reopened = None
     if record.state in DONE_STATES and live:
         here = parse_time(record.fields.get("resolved_at")) or record.updated_at
         if link.stackflow == RESOLVED and link.pagerduty == RESOLVED:
-            return _though_agreed(pack, link, incident, stored, here)
-        if here and _opened_again(pack, incident, here):
+            if _is_resolved_again(link, record) and not _opened_again(pack, incident, here):
+                link = link._replace(pagerduty=OPEN)  # that is still to be carried over
+            else:
+                return _though_agreed(pack, link, incident, stored, here)
+        elif here and _opened_again(pack, incident, here):
             incident = pack.rest.incident(incident.id)  # the resolve may be younger than it was
             reopened = PAGERDUTY if incident.status != "resolved" else None
     elif record.state not in DONE_STATES and not live:
@@ -54,6 +56,12 @@ def look_for_reopening(pack: Pack, link: Link, record: StackFlowIncident,
         if opened and changed and opened > changed:
             reopened = STACKFLOW
     return link, incident, reopened
+
+
+def _is_resolved_again(link: Link, record: StackFlowIncident) -> bool:
+    """Whether people opened and resolved a record once more since both sides were resolved."""
+    resolved, known = parse_time(record.fields.get("resolved_at")), parse_time(link.stackflow_at)
+    return not link.writing and bool(resolved and known and resolved > known)
 
 
 def _though_agreed(pack: Pack, link: Link, incident: PagerDutyIncident, stored: Optional[Link],
@@ -73,7 +81,7 @@ def _though_agreed(pack: Pack, link: Link, incident: PagerDutyIncident, stored: 
         return link, None if mine else incident, None
     lost = stored is None or not stored.rest_only and (
         stored.pagerduty_id in (None, incident.id))
-    return replace(link, pagerduty=OPEN) if lost else link, incident, None
+    return (link._replace(pagerduty=OPEN) if lost else link), incident, None
 
 
 def _opened_again(pack: Pack, incident: PagerDutyIncident, since: Optional[datetime]) -> bool:
