@@ -43,11 +43,8 @@ def look_for_reopening(pack: Pack, link: Link, record: StackFlowIncident,
         if link.stackflow == RESOLVED and link.pagerduty == RESOLVED:
             if _is_resolved_again(link, record) and not _opened_again(pack, incident, here):
                 link = link._replace(pagerduty=OPEN)  # that is still to be carried over
-            elif not _opened_again(pack, incident, here and here - CLOCK_ALLOWANCE):
-                if _is_kept_open(pack, link, incident):
-                    return link, None, None  # what is agreed is its own alert
-                if _was_lost(pack, link, incident, stored):
-                    link = link._replace(pagerduty=OPEN)
+            else:
+                return _though_agreed(pack, link, incident, stored, here)
         elif here and _opened_again(pack, incident, here):
             incident = pack.rest.incident(incident.id)  # the resolve may be younger than it was
             reopened = PAGERDUTY if incident.status != "resolved" else None
@@ -67,26 +64,24 @@ def _is_resolved_again(link: Link, record: StackFlowIncident) -> bool:
     return not link.writing and bool(resolved and known and resolved > known)
 
 
-def _is_kept_open(pack: Pack, link: Link, incident: PagerDutyIncident) -> bool:
-    """Whether a record's own alert is resolved, and one that a merge brought keeps its incident open.
-    """
-    alerts = pack.rest.alerts(incident.id)
-    alert = alerts.get(link.dedup_key or "")
-    return (alert is not None and alert.status == "resolved" and
-            any(one.status != "resolved" for one in alerts.values()) and
-            pack.links.numbers(incident.id)[:1] == [link.number])
-
-
-def _was_lost(pack: Pack, link: Link, incident: PagerDutyIncident, stored: Optional[Link]) -> bool:
-    """Whether a resolve that was agreed never came to an open incident that nobody opened again.
+def _though_agreed(pack: Pack, link: Link, incident: PagerDutyIncident, stored: Optional[Link],
+                   here: Optional[datetime]) -> Seen:
+    """Why an incident is open although both sides were resolved: a person opened it again; or an alert
+    that a merge brought keeps it open, so what was agreed counts; or the resolve was lost.
 
     Only an event can be lost; what it reached is a resolved alert, wherever a merge put that.
     """
-    if stored is not None and (stored.rest_only or
-                               stored.pagerduty_id not in (None, incident.id)):
-        return False
-    alert = pack.rest.alerts(incident.id).get(link.dedup_key or "")
-    return alert is None or alert.status != "resolved"
+    if _opened_again(pack, incident, here and here - CLOCK_ALLOWANCE):
+        return link, incident, None
+    alerts = pack.rest.alerts(incident.id)
+    alert = alerts.get(link.dedup_key or "")
+    if alert is not None and alert.status == "resolved":
+        kept_open = any(one.status != "resolved" for one in alerts.values())
+        mine = kept_open and pack.links.numbers(incident.id)[:1] == [link.number]
+        return link, None if mine else incident, None
+    lost = stored is None or not stored.rest_only and (
+        stored.pagerduty_id in (None, incident.id))
+    return (link._replace(pagerduty=OPEN) if lost else link), incident, None
 
 
 def _opened_again(pack: Pack, incident: PagerDutyIncident, since: Optional[datetime]) -> bool:
