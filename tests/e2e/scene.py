@@ -103,9 +103,10 @@ class Scene:
         assert len(found) == 1, "records of %s: %s" % (incident.id, found)
         return found[0]
 
-    def pages(self) -> int:
-        """How many notifications people got, in all."""
-        return sum(len(rows) for rows in self.pagerduty.notifications.values())
+    def pages(self, incident: Any) -> int:
+        """How many notifications people got of it. Others may climb their policies meanwhile."""
+        return sum(row.incident_id == incident.id
+                   for rows in self.pagerduty.notifications.values() for row in rows)
 
     def executions(self) -> List[Execution]:
         """The executions of this scenario, oldest first."""

@@ -64,8 +64,8 @@ def test_an_override_enables_a_sensor_and_can_do_nothing_else(tmp_path):
     ("list of types", "config.schema.yaml", "{type: string, secret: true}",
      "{type: [string, 'null']}"),
     ("version", "pack.yaml", "0.1.0", "first"),
-    ("'author' is a required property", "pack.yaml", ", author: nobody", ""),
-    ("'email' is a required property", "pack.yaml", ", email: me@example.com", ""),
+    ("'author' is a required property", "pack.yaml", ", author: me", ""),
+    ("'email' is a required property", "pack.yaml", ", email: me@st2.org", ""),
     ("another pack", "actions/echo.yaml", "name: echo", "name: echo\npack: other"),
 ])
 def test_what_stackstorm_or_the_local_platform_does_not_know_is_refused(
