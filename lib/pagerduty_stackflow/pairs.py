@@ -214,10 +214,13 @@ def _other_incident(pack: Pack, link: Link, incident: Optional[PagerDutyIncident
     other = find_incident(pack, about)
     if other is None:
         return link, incident
-    if other.merged_into is not None:
-        return link, other
     host = pack.settings.stackflow.host
     known = number_of_key(link.dedup_key, host)
+    if other.merged_into is not None:
+        # One that the record had before it was opened again leads it nowhere any more.
+        over = known is not None and known[1] > 0 and (
+            incident is None or _is_older(other, incident))
+        return link, incident if over else other
     for key in pack.rest.alerts(about):
         found = number_of_key(key, host)
         if found is None or found[0] != link.number:
@@ -235,6 +238,10 @@ def _other_incident(pack: Pack, link: Link, incident: Optional[PagerDutyIncident
                 moved=False, pagerduty=OPEN if newer else link.pagerduty,
                 key_fingerprint=link.key_fingerprint if key == link.dedup_key else None), other
     return link, incident
+
+
+def _is_older(one: PagerDutyIncident, other: PagerDutyIncident) -> bool:
+    return bool(one.created_at and other.created_at and one.created_at < other.created_at)
 
 
 def _rebuild(pack: Pack, link: Link,

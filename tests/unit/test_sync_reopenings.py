@@ -343,6 +343,21 @@ def test_a_resolve_that_came_before_the_news_of_a_merge_is_followed_by_no_reopen
     assert (there(world, target), state(world, number)) == ("triggered", "resolved")
 
 
+def test_late_news_of_a_merge_before_a_reopening_leads_the_record_nowhere(world):
+    number, source = created(world)
+    target = world.pagerduty.create_incident(world.other, "Network down", world.casey)
+    unheard(world, lambda: world.stackflow.set_state(number, "resolved"),
+            lambda: world.pagerduty.merge(target, [source], world.casey))
+    reconcile(world.pack())
+    world.run(60)
+    world.stackflow.reopen(number)
+    world.settle()
+    world.act("set_stackflow_state", incident_id=source, state="resolved")
+    world.settle()
+    newest, = world.pagerduty.incidents(dedup_key=KEY + number + ":1")
+    assert (state(world, number), newest.status) == ("in_progress", "triggered")
+
+
 def test_the_merge_of_what_was_resolved_resolves_nothing(world):
     number, source = created(world, person="jane@example.com")
     world.stackflow.set_state(number, "resolved")
