@@ -5,8 +5,7 @@ import textwrap
 import time
 
 FILES = {
-    "pack.yaml": "{name: demo, description: a demo, version: 0.1.0, author: nobody, "
-                 "email: me@example.com}",
+    "pack.yaml": "{name: demo, description: a demo, version: 0.1.0, author: me, email: me@st2.org}",
     "config.schema.yaml": """
         url: {type: string, default: "http://default"}
         token: {type: string, secret: true}
