@@ -6,7 +6,7 @@ TESTS = tests
 REQUIREMENTS = requirements.txt requirements-tests.txt dev/requirements.txt dev/requirements-bench.txt \
 	dev/requirements-no-deps.txt
 
-.PHONY: help environment demo test e2e soak bench lint clean
+.PHONY: help environment demo playground test e2e soak bench lint clean
 
 help:  ## print this list
 	@sed -n 's/^\([a-z0-9]*\):.*## /make \1|/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -16,6 +16,9 @@ environment:  ## make the environment of the other targets
 
 demo: environment  ## run the pack against simulated systems on this machine, through every rule
 	$(VENV)/bin/python -m dev.demo
+
+playground: environment  ## the same, kept running, with a page to act as a person on both sides; PORT=number
+	@$(VENV)/bin/python -m dev.playground $(PORT)
 
 ifdef ST2_VENV
 test:

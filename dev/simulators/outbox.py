@@ -61,7 +61,8 @@ class Outbox:
 
     `delays` are the seconds before each retry (the last one repeats), `keep_for` the seconds after
     which a delivery is given up, `is_retried` says it of a status (None: no answer came), and
-    `on_settled` is called with each delivery that was delivered or dropped.
+    `on_settled` is called with each delivery that was delivered or dropped. `to_lose` and
+    `to_double` count down as deliveries come.
     """
 
     def __init__(self, delays: Sequence[float] = (10, 60, 600), keep_for: float = 3600,
@@ -74,18 +75,18 @@ class Outbox:
         self.deliveries: List[Delivery] = []
         self._waiting: List[Delivery] = []
         self._sending: List[Delivery] = []
-        self._lose = 0
-        self._double = 0
+        self.to_lose = 0
+        self.to_double = 0
         self._held = False
         self._reordered = False
 
     def lose(self, count: int = 1) -> None:
         """The next `count` deliveries are never sent."""
-        self._lose += count
+        self.to_lose += count
 
     def double(self, count: int = 1) -> None:
         """The next `count` deliveries are sent twice, with the same id."""
-        self._double += count
+        self.to_double += count
 
     def hold(self) -> None:
         """Send nothing until `release()`."""
@@ -101,13 +102,13 @@ class Outbox:
     def post(self, delivery: Delivery) -> None:
         """Queue a delivery."""
         self.deliveries.append(delivery)
-        if self._lose:
-            self._lose -= 1
+        if self.to_lose:
+            self.to_lose -= 1
             delivery.state = "lost"
             return
         self._waiting.append(delivery)
-        if self._double:
-            self._double -= 1
+        if self.to_double:
+            self.to_double -= 1
             twin = Delivery(delivery.id, delivery.scope, delivery.queue, delivery.url,
                             dict(delivery.headers), delivery.body, delivery.created_at,
                             delivery.due)

@@ -15,7 +15,9 @@ from dev.simulators.base import Request, Response, Simulator
 TICK_SECONDS = 0.02
 
 
-class _HttpServer(ThreadingHTTPServer):
+class HttpServer(ThreadingHTTPServer):
+    """One thread for each connection; none of them outlives the process."""
+
     daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -34,7 +36,7 @@ class Server:
         self.simulator = simulator
         self._closing = threading.Event()
         handler = type("Handler", (_Handler,), {"simulator": simulator})
-        self._http = _HttpServer(("127.0.0.1", port), handler)
+        self._http = HttpServer(("127.0.0.1", port), handler)
         self.url = "http://127.0.0.1:{}".format(self._http.server_address[1])
         # A slow receiver must not stop the account's own timers: two threads.
         loops: List[Callable[[], None]] = [

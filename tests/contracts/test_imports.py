@@ -87,6 +87,12 @@ def test_the_pack_does_not_import_what_is_there_for_its_development(path):
     assert within(imports_of(path), ["dev", "tests", "world", "conftest"]) == []
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "dev" / "playground").glob("*.py")),
+                         ids=lambda path: path.stem)
+def test_the_playground_knows_nothing_of_the_pack_but_what_it_shows(path):
+    assert within(imports_of(path), [PACKAGE, "tests"]) == []
+
+
 @pytest.mark.parametrize("module", sorted(LIB_FILES))
 def test_lib_imports_nothing_of_stackstorm(module):
     assert within(imports_of(LIB_FILES[module]), STACKSTORM) == []
