@@ -111,9 +111,9 @@ def test_an_action_that_does_not_end_is_killed_at_its_time_out(st2):
 def test_stopping_the_platform_ends_what_runs_and_what_waits(tmp_path):
     with LocalStackStorm(write_pack(tmp_path), tmp_path, max_parallel=1) as st2:
         st2.start_action("demo.code", {"code": "import time\ntime.sleep(60)"})
+        wait_for(lambda: st2.executions()[0].status == "running")
         with pytest.raises(TimeoutError):
             st2.run_action("demo.code", {"code": "import time\ntime.sleep(60)"}, timeout=0.2)
-        wait_for(lambda: st2.executions()[0].status == "running")
     assert [item.status for item in st2.executions()] == ["failed", "canceled"]
 
 
