@@ -10,7 +10,7 @@ from typing import Any, Iterator
 import pytest
 import requests
 from installed import Installed, InstalledSite, InstalledTarget, Refused
-from scene import Scene
+from scene import Scene, played
 from target import LocalTarget, Target
 
 from dev.site import LocalSite, Site
@@ -57,9 +57,4 @@ def target(site: Site) -> Target:
 
 @pytest.fixture
 def scene(site: Site, target: Target) -> Iterator[Scene]:
-    playing = Scene(site, target)
-    try:
-        yield playing
-    finally:
-        playing.reset()
-    playing.check()
+    yield from played(Scene(site, target))

@@ -187,3 +187,12 @@ class Scene:
     def _counts(self) -> Tuple[int, int, int, int]:
         return (len(self.target.executions()), len(self.target.trigger_instances()),
                 len(self.pagerduty.writes), len(self.stackflow.writes))
+
+
+def played(scene: Scene) -> Iterator[Scene]:
+    """The body of a fixture: a scene, which is cleared up and looked through after its test."""
+    try:
+        yield scene
+    finally:
+        scene.reset()
+    scene.check()

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from scene import Scene
+from scene import Scene, played
 from target import WAIT_SECONDS
 from test_no_loops import CHANGES
 
@@ -66,12 +66,7 @@ def site():
 
 @pytest.fixture
 def scene(site, target):
-    playing = PollingScene(site, target)
-    try:
-        yield playing
-    finally:
-        playing.reset()
-    playing.check()
+    yield from played(PollingScene(site, target))
 
 
 @pytest.mark.parametrize("name", [name for name in CHANGES if name not in UNSEEN])
