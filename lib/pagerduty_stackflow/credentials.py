@@ -4,11 +4,11 @@ Manager behind a short encrypted cache.
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any, Callable, Dict
 
 from . import secrets_manager
+from .bounded_json import loads
 from .clock import Clock
 from .errors import CredentialsError
 from .secret_cache import SecretCache, SecretStore, fingerprint
@@ -146,6 +146,6 @@ def json_fields(text: str, where: str) -> Dict[str, str]:
 
 def _parse(text: str) -> Any:
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return loads(text)
+    except ValueError:
         return None  # an exception of json holds the text

@@ -15,6 +15,7 @@ import re
 from datetime import datetime, timezone
 from typing import Any, Dict, Optional, Sequence
 
+from .bounded_json import loads
 from .errors import PackError
 from .incidents import format_time
 
@@ -102,11 +103,9 @@ def load_object(body: bytes) -> Dict[str, Any]:
 def load_unclean(body: bytes) -> Dict[str, Any]:
     """Like :func:`load_object`, for who cleans what is taken of it."""
     try:
-        value = DECODER.decode(body.decode("utf-8", "replace").lstrip("\ufeff"))
-    except RecursionError:
-        raise BadDelivery("the body is nested too deeply") from None
+        value = loads(body.decode("utf-8", "replace").lstrip("\ufeff"), DECODER.decode)
     except ValueError:
-        raise BadDelivery("the body is not JSON") from None
+        raise BadDelivery("the body is not JSON, or nested too deeply") from None
     if not isinstance(value, dict):
         raise BadDelivery("the body is not a JSON object")
     return value

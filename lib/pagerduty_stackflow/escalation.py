@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import Any, Iterable, Mapping, Optional, Sequence, Tuple
 
+from .bounded_json import loads
 from .incidents import PagerDutyIncident, parse_time
 from .settings import EscalationMapping, Settings
 
@@ -164,8 +165,8 @@ def mapping_of(settings: Settings, policy: Optional[str],
 def decode(text: Optional[str]) -> Optional[Escalation]:
     """A stored escalation; None where there is none, or somebody made something else of it."""
     try:
-        escalation = Escalation(**json.loads(text or ""))
-    except (TypeError, ValueError, RecursionError):
+        escalation = Escalation(**loads(text or ""))
+    except (TypeError, ValueError):
         return None
     fits = all(isinstance(getattr(escalation, field.name), int if isinstance(field.default, int)
                           else (str, type(field.default))) for field in fields(Escalation))

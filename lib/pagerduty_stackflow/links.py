@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Protocol, Tuple
 
+from .bounded_json import loads
 from .clock import Clock
 from .errors import DatastoreError
 from .incidents import (STACKFLOW_NUMBER, format_time, is_stackflow_number, note_digest,
@@ -139,8 +140,8 @@ def decode(number: str, text: Any) -> Optional[Link]:
     is rebuilt then.
     """
     try:
-        data = json.loads(text)
-    except (TypeError, ValueError, RecursionError):
+        data = loads(str(text))
+    except ValueError:
         return None
     if not isinstance(data, dict):
         return None

@@ -15,6 +15,7 @@ from functools import partial
 from logging import Logger
 from typing import Any, Callable, Dict, Iterable, List, Optional, Protocol, Tuple
 
+from .bounded_json import loads
 from .clock import Clock
 from .deliveries import as_object
 from .dispatching import Dispatcher, SensorService
@@ -69,8 +70,8 @@ class Cursor:
         ``otherwise``.
         """
         try:
-            data = as_object(json.loads(text or "{}"))
-        except (ValueError, RecursionError):
+            data = as_object(loads(text or "{}"))
+        except ValueError:
             data = {}
         cursor = cls(parse_time(data.get("at")) or otherwise, sla=as_object(data.get("sla")))
         for key, value in as_object(data.get("seen")).items():

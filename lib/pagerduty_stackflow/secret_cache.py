@@ -10,6 +10,7 @@ import logging
 from dataclasses import asdict, dataclass, field
 from typing import Any, Dict, Optional, Protocol
 
+from .bounded_json import loads
 from .clock import Clock
 
 PREFIX = "pagerduty_stackflow.cache."
@@ -108,9 +109,9 @@ def fingerprint(*parts: Optional[str]) -> str:
 def _decode(text: Any) -> Optional[_Entry]:
     """A stored entry; None for anything else, such as what somebody edited."""
     try:
-        data = json.loads(text)
+        data = loads(str(text))
         entry = _Entry(**data)
-    except (TypeError, ValueError, RecursionError):
+    except (TypeError, ValueError):
         return None
     good = isinstance(entry.value, str) and isinstance(entry.until, (int, float))
     return entry if good and entry.value else None

@@ -4,7 +4,6 @@ errors.
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import socket
@@ -18,6 +17,7 @@ from urllib3.exceptions import HTTPError, NewConnectionError
 from urllib3.util.timeout import Timeout
 
 from .answers import error_of, may_retry, pause, pause_before_next
+from .bounded_json import loads
 from .clock import Clock
 from .errors import ApiError
 from .settings import HttpSettings
@@ -223,8 +223,8 @@ class _Deadline:
 
 def _parse(text: bytes) -> Any:
     try:
-        return json.loads(text.decode("utf-8")) if text.strip() else None
-    except (ValueError, RecursionError):
+        return loads(text) if text.strip() else None
+    except ValueError:
         return None
 
 

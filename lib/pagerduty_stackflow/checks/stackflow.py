@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 from typing import List, Optional
 
+from ..bounded_json import loads
 from ..errors import ApiError, NotFoundError
 from ..report import DUPLICATE_INCIDENTS, WRONG_GROUP, Finding, conclude, failed, skipped
 from ..routing import nearest_groups
@@ -70,7 +70,7 @@ def _claimed_role(token: str) -> Optional[str]:
         return None
     try:
         text = base64.urlsafe_b64decode(pieces[1] + "=" * (-len(pieces[1]) % 4))
-        found = json.loads(text.decode("utf-8")).get(ROLE_CLAIM)
+        found = loads(text).get(ROLE_CLAIM)
     except (binascii.Error, ValueError, AttributeError):
         return None
     return found if isinstance(found, str) else None
