@@ -51,7 +51,7 @@ PIECES = strategies.tuples(
 
 @given(strategies.lists(PIECES, max_size=8).map("".join))
 def test_what_reaches_the_decoder_is_never_deeper_than_three_times_the_limit(text):
-    """Python 3.8 aborts where a collection's callback is what first reaches its own limit (1,000)."""
+    """Python 3.8 aborts where a collection's callback is what first reaches its limit, 1,000."""
     seen = []
     try:
         loads(text, decode=seen.append)
