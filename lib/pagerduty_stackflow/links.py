@@ -177,9 +177,9 @@ class Links:
         """Store a link; what is known of a pair expires 90 days after both sides closed."""
         text = json.dumps({name: value for name, value in link._asdict().items()
                            if value and name != "last_resort"}, sort_keys=True)
-        self._set("link." + link.number, text,
-                  EXPIRY if link.closed else OPEN_EXPIRY)
-        if link.closed and link.pagerduty_id and not link.replaced_by:
+        closed = link.closed and not link.writing  # else it is being opened again
+        self._set("link." + link.number, text, EXPIRY if closed else OPEN_EXPIRY)
+        if closed and link.pagerduty_id and not link.replaced_by:
             suffix = "." + link.number if link.shared else ""
             self._set("pagerduty." + link.pagerduty_id + suffix, link.number, EXPIRY)
 

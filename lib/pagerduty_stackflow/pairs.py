@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import List, Optional, Tuple
+from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 from .errors import NotFoundError
 from .incidents import (PagerDutyIncident, StackFlowIncident, dedup_key, last_resort_key,
@@ -28,7 +28,7 @@ LOST = "lost"
 class Pair:
     """Both sides as they are now. ``incident`` is None where PagerDuty was not asked or has none;
     ``stored`` is the link as the datastore has it; ``told`` the side on which an event says that
-    the incident was handed over.
+    the incident was handed over; ``searched`` whether StackFlow just had no record with its mark.
     """
 
     link: Link
@@ -37,6 +37,12 @@ class Pair:
     stored: Optional[Link] = None
     reopened: Optional[str] = None
     told: Optional[str] = None
+    searched: bool = False
+
+    @classmethod
+    def unread(cls, number: str, stored: Optional[Link]) -> Pair:
+        """The pair of a record of which the link was read just now, and neither side."""
+        return cls(stored or Link(number), None, stored=stored)
 
     @property
     def incident_id(self) -> Optional[str]:
@@ -44,27 +50,36 @@ class Pair:
         return self.incident.id if self.incident else self.link.pagerduty_id
 
 
-def read_pair(pack: Pack, number: str, about: Optional[str] = None,
+class About(NamedTuple):
+    """A PagerDuty incident that an event named, and the records that the links have for it, where
+    they were looked up just now.
+    """
+
+    incident_id: str
+    numbers: Sequence[str] = ()
+
+
+def read_pair(pack: Pack, number: str, about: Optional[About] = None,
               hint: Optional[StackFlowIncident] = None, mine: Optional[Link] = None,
-              told: Optional[str] = None, rows: Optional[Pair] = None) -> Pair:
+              told: Optional[str] = None, known: Optional[Pair] = None) -> Pair:
     """Read the link, the record and the incident; a missing link is rebuilt from the marks.
 
-    ``about``: the PagerDuty id that an event named; it may be a newer incident than the link knows.
+    ``about``: what an event named; it may be a newer incident than the link knows.
     ``hint``: the record as an event carried it; it may tell of a state that is over by now.
     ``mine``: what this run wrote to the link before; it counts where another run did not know it.
-    ``told``: see Pair. ``rows``: sides that were read just now and need not be read again, for as
-    long as nobody wrote to the link since.
+    ``told``: see Pair. ``known``: the link and maybe sides that were read just now; they are not
+    read again, unless somebody wrote to the link since.
     """
+    stored = known.stored if known is not None else pack.links.read(number)[0]
     for _ in range(SNAPSHOTS):
-        stored = pack.links.read(number)[0]
         link = stored or Link(number)
         if mine is not None and mine.joined and not link.joined:
             link = mine._replace(stackflow_at=link.stackflow_at or mine.stackflow_at)
-        known = rows if rows is not None and rows.stored == stored else Pair(link, None)
-        pair = _read_both(pack, link, about, known)
+        pair = _read_both(pack, link, about, known or Pair(link, None))
         pair.stored = pack.links.read(number)[0]
         if pair.stored == stored:
             break
+        stored, known, about = pair.stored, None, about and About(about.incident_id)
     pair.told = told
     if pair.record is not None and pair.incident is not None:
         pair.link, pair.incident, pair.reopened = look_for_reopening(
@@ -72,7 +87,7 @@ def read_pair(pack: Pack, number: str, about: Optional[str] = None,
     return pair
 
 
-def _read_both(pack: Pack, link: Link, about: Optional[str], known: Pair) -> Pair:
+def _read_both(pack: Pack, link: Link, about: Optional[About], known: Pair) -> Pair:
     """The incident first: a record that is read later shows at least what the pack acted upon."""
     incident: Optional[PagerDutyIncident] = None
     if link.joined:
@@ -83,11 +98,13 @@ def _read_both(pack: Pack, link: Link, about: Optional[str], known: Pair) -> Pai
         link, incident = _rebuild(pack, link, record)
     if record is not None and link.writing:
         link = _as_written(pack, link, record)
-    if about and not link.shared and (incident is None or incident.id != about):
-        link, incident = _other_incident(pack, link, incident, about)
-    if incident is not None and incident.merged_into is None and (
-            link.pagerduty_id is None or incident.id == about):
-        link = _share(pack, link._replace(pagerduty_id=incident.id), incident.id)
+    if about and not link.shared and (incident is None or incident.id != about.incident_id):
+        link, incident = _other_incident(pack, link, incident, about.incident_id)
+    if incident is not None and incident.merged_into is None:
+        named = about is not None and incident.id == about.incident_id
+        if named or link.pagerduty_id is None:
+            link = _share(pack, link._replace(pagerduty_id=incident.id), incident.id,
+                          about.numbers if about and named else ())
     link, incident = _follow_merges(pack, link, incident)
     return Pair(link if incident is None else seen_as(link, incident), record, incident)
 
@@ -138,9 +155,11 @@ def numbers_of(pack: Pack, incident_id: str) -> List[str]:
     """The StackFlow records of a PagerDuty incident: from the links, else from the marks on either
     side.
     """
-    numbers = pack.links.numbers(incident_id)
-    if numbers:
-        return numbers
+    return pack.links.numbers(incident_id) or numbers_by_marks(pack, incident_id)
+
+
+def numbers_by_marks(pack: Pack, incident_id: str) -> List[str]:
+    """The StackFlow records of an incident of which the links know none."""
     owner = owner_of_mark(pack, incident_id)
     if owner is not None:
         return [owner]
@@ -299,9 +318,11 @@ def _follow_merges(pack: Pack, link: Link, incident: Optional[PagerDutyIncident]
     return link, incident
 
 
-def _share(pack: Pack, link: Link, incident_id: str) -> Link:
-    """Remember a record's incident; where other records have it too, all of them share it."""
-    numbers = pack.links.numbers(incident_id)
+def _share(pack: Pack, link: Link, incident_id: str, numbers: Sequence[str] = ()) -> Link:
+    """Remember a record's incident; where other records have it too (``numbers`` where they were
+    looked up), all of them share it.
+    """
+    numbers = numbers or pack.links.numbers(incident_id)
     others = [number for number in numbers if number != link.number]
     if not others:
         if not numbers:

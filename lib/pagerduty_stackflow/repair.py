@@ -13,7 +13,7 @@ from .incidents import PagerDutyIncident, StackFlowIncident
 from .links import Link
 from .overview import Overview
 from .pack import Pack
-from .pairs import Pair, numbers_of, read_pair
+from .pairs import About, Pair, numbers_of, read_pair
 from .routing import entry_of_service, route_for_opening, unmapped_group
 from .sync import settle
 from .tally import Tally
@@ -50,19 +50,20 @@ class Repair:
         where nothing but an acknowledgement or a resolve comes of it.
         """
         pack = self._pack
-        incident, about = self.lists.incident_of(number)
+        incident, named = self.lists.incident_of(number)
+        about = About(named) if named else None
         stored = pack.links.read(number)[0]
         rows = None
         if self._is_untouched(number, stored):
             fresh = (row is not None and row.is_complete and
                      pack.clock.monotonic() - read_at <= FRESH)
             rows = Pair(stored or Link(number), row if fresh else None, incident, stored=stored)
-        pair = read_pair(pack, number, about=about, rows=rows)
+        pair = read_pair(pack, number, about=about, known=rows)
         if rows is not None and rows.incident is not None:
             decision = decision_of(pack, pair)
             safe = not decision.stackflow and SAFE.issuperset(decision.pagerduty)
             if not safe or (not decision.writes and agreed(pack, pair, decision) != stored):
-                pair = read_pair(pack, number, about=about, rows=replace(rows, incident=None))
+                pair = read_pair(pack, number, about=about, known=replace(rows, incident=None))
         self.pair(pair)
 
     def _is_untouched(self, number: str, stored: Optional[Link]) -> bool:
@@ -79,7 +80,7 @@ class Repair:
         numbers = numbers_of(pack, incident_id)
         for number in numbers:
             if number not in self._settled:
-                self.pair(read_pair(pack, number, about=incident_id))
+                self.pair(read_pair(pack, number, about=About(incident_id)))
         if numbers:
             return
         row = self.lists.incidents.get(incident_id) or pack.rest.incident(incident_id)

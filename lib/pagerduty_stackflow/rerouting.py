@@ -48,10 +48,10 @@ def update_stackflow_incident(pack: Pack, incident_id: str,
         return _write_fields(pack, incident_id, fields)
     if is_stackflow_number(incident_id):
         raise BadInputError("fields is empty", "give an object such as {\"priority\": \"P1\"}")
-    numbers = numbers_of(pack, incident_id)
-    if not numbers:  # it came from a service that nobody mapped
+    settled = settle_all(pack, incident_id, Words(), merge.PAGERDUTY)
+    if settled is None:  # it came from a service that nobody mapped
         return create_stackflow_incident(pack, incident_id)
-    return settle_all(pack, numbers, incident_id, Words(), merge.PAGERDUTY)
+    return settled
 
 
 def _move_to(pack: Pack, incident_id: str, entry: ServiceMapping) -> Outcome:

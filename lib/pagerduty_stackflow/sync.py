@@ -11,7 +11,7 @@ from .errors import BadInputError, ConflictError, NotFoundError, PackError
 from .incidents import StackFlowIncident, is_stackflow_number, pagerduty_id_of_mark, parse_time
 from .links import Link
 from .pack import ALREADY, DONE, SKIPPED, Outcome, Pack, combined
-from .pairs import Pair, find_incident, numbers_of, read_pair
+from .pairs import About, Pair, find_incident, numbers_by_marks, numbers_of, read_pair
 from .routing import entry_of_service, unmapped_group
 from .stackflow.records import canonical_record
 from .transport import MAX_WAIT, OutcomeUnknownError
@@ -38,8 +38,9 @@ def trigger_incident(pack: Pack, incident_id: str, incident: Optional[Mapping[st
     """
     number = stackflow_number(pack, incident_id)
     hint = _hint(pack, number, incident)
-    pair = (_taken_at_its_word(pack, hint, pack.links.read(number)[0]) or
-            read_pair(pack, number, hint=hint))
+    stored = pack.links.read(number)[0]
+    pair = _taken_at_its_word(pack, hint, stored) or (
+        read_pair(pack, number, hint=hint, known=Pair.unread(number, stored)))
     if pair.record is None:
         raise no_record(number)
     if not pair.link.joined and not force and before_start(pack, pair.record):
@@ -69,9 +70,9 @@ def create_stackflow_incident(pack: Pack, incident_id: str,
     if is_stackflow_number(incident_id):
         raise BadInputError("%s is a StackFlow number" % incident_id,
                             "give a PagerDuty incident id")
-    numbers = numbers_of(pack, incident_id)
-    if numbers:
-        return settle_all(pack, numbers, incident_id, Words())
+    settled = settle_all(pack, incident_id, Words())
+    if settled is not None:
+        return settled
     found = pack.rest.incident(incident_id)
     if found.merged_into:
         return _nothing("merged in PagerDuty into %s before a record was created" %
@@ -84,7 +85,7 @@ def create_stackflow_incident(pack: Pack, incident_id: str,
     if start and found.created_at and found.created_at < start:
         return _nothing("opened before the pack was installed", incident_id)
     return settle(pack, Pair(Link("", pagerduty_id=found.id, service_id=found.service_id,
-                                  rest_only=True), None, found), Words())
+                                  rest_only=True), None, found, searched=True), Words())
 
 
 def set_stackflow_state(pack: Pack, incident_id: str, state: str, note: Optional[str] = None,
@@ -96,11 +97,9 @@ def set_stackflow_state(pack: Pack, incident_id: str, state: str, note: Optional
         raise BadInputError("state is %r" % state, "give in_progress or resolved")
     if is_stackflow_number(incident_id):
         return _write_state(pack, incident_id, state, _signed(note, by))
-    numbers = numbers_of(pack, incident_id)
-    if not numbers:
-        return _nothing("there is no StackFlow record yet; create_stackflow_incident ends with a "
-                        "merge of both states", incident_id)
-    return settle_all(pack, numbers, incident_id, Words(note=_signed(note, by)))
+    return settle_all(pack, incident_id, Words(note=_signed(note, by))) or _nothing(
+        "there is no StackFlow record yet; create_stackflow_incident ends with a merge of both "
+        "states", incident_id)
 
 
 def _towards_pagerduty(pack: Pack, incident_id: str, incident: Optional[Mapping[str, Any]],
@@ -131,7 +130,7 @@ def pair_of_event(pack: Pack, number: str, link: Optional[Link],
         return pair
     if link is None or not link.joined:
         pack.links.wait(number)  # whoever is opening the pair just now will look again
-    pair = read_pair(pack, number, hint=hint, told=told)
+    pair = read_pair(pack, number, hint=hint, told=told, known=Pair.unread(number, link))
     if pair.record is None and pair.incident is None:
         raise no_record(number)
     return pair
@@ -223,8 +222,7 @@ def settle(pack: Pack, pair: Pair, words: Words, may_trigger: bool = False,
             pair = _read_again(pack, pair)
         decisions.append(decide(pack, pair, may_trigger, force))
         decisions[-1] = carry_out(pack, pair, decisions[-1], words, done)
-        created = pair.record is not None and merge.CREATE in decisions[-1].stackflow
-        return not (_remember(pack, pair, decisions[-1]) or created)
+        return not _remember(pack, pair, decisions[-1])
 
     insist(pack, attempt, done.warnings)
     reason = decisions[0].reason
@@ -261,15 +259,18 @@ def insist(pack: Pack, attempt: Callable[[], bool], warnings: List[str]) -> None
 
 
 def _remember(pack: Pack, pair: Pair, decision: merge.Decision) -> bool:
-    """Store what is agreed now. True when another run wrote or waits meanwhile, so that this one
-    looks again.
+    """Store what is agreed now. True when a record was created, or another run wrote or waits
+    meanwhile, so that this one looks again.
     """
+    created = pair.record is not None and merge.CREATE in decision.stackflow
     if not pair.link.number or decision.follow_merge:
-        return False
+        return created
     pair.link = link = agreed(pack, pair, decision)
     if link == pair.stored or not (link.joined or link.closed):
-        return False
+        return created
     pack.links.write(link)
+    if created:
+        return True
     found, waiting = pack.links.read(link.number)
     if waiting and link.joined:
         pack.links.stop_waiting(link.number)
@@ -277,27 +278,30 @@ def _remember(pack: Pack, pair: Pair, decision: merge.Decision) -> bool:
     return found != link
 
 
-def settle_all(pack: Pack, numbers: List[str], incident_id: str, words: Words,
-               told: Optional[str] = None) -> Outcome:
-    """Settle every record of a PagerDuty incident; a merge can have put several on one."""
+def settle_all(pack: Pack, incident_id: str, words: Words,
+               told: Optional[str] = None) -> Optional[Outcome]:
+    """Settle every record of a PagerDuty incident, as a merge can have put several on one; None where
+    it has none.
+    """
+    about = About(incident_id, pack.links.numbers(incident_id))
     outcomes = []
     failures = []
-    for number in numbers:
+    for number in about.numbers or numbers_by_marks(pack, incident_id):
         try:
-            outcomes.append(_settle_about(pack, number, incident_id, words, told))
+            outcomes.append(_settle_about(pack, number, about, words, told))
         except PackError as error:  # the other records shall not wait for this one
             failures.append(error)
     if failures:
         raise failures[0]
-    return combined(outcomes)
+    return combined(outcomes) if outcomes else None
 
 
-def _settle_about(pack: Pack, number: str, incident_id: str, words: Words,
+def _settle_about(pack: Pack, number: str, about: About, words: Words,
                   told: Optional[str]) -> Outcome:
-    pair = read_pair(pack, number, about=incident_id, told=told)
-    if pair.incident is not None and pair.incident.id != incident_id and not pair.link.shared:
-        return _nothing("%s has a newer incident, %s" % (number, pair.incident.id), incident_id,
-                        number)
+    pair = read_pair(pack, number, about=about, told=told)
+    named = about.incident_id
+    if pair.incident is not None and pair.incident.id != named and not pair.link.shared:
+        return _nothing("%s has a newer incident, %s" % (number, pair.incident.id), named, number)
     return settle(pack, pair, words)
 
 
