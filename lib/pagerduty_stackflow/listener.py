@@ -11,7 +11,7 @@ import threading
 from collections import Counter, OrderedDict
 from datetime import datetime
 from logging import Logger
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 
 from .clock import Clock
 from .deliveries import BadDelivery, SignatureMismatch, SignatureMissing
@@ -76,7 +76,6 @@ class Listener:
         self._dispatches = threading.Semaphore(DISPATCH_LIMIT)
         self._held = threading.Semaphore(HELD_LIMIT)
         self._told: OrderedDict[bytes, float] = OrderedDict()
-        self._idle: List[_Worker] = []
         if settings is not None:
             address = (settings.listener.host, settings.listener.port)
         self._server = WebServer(address, self.answer, clock, logger)
@@ -91,8 +90,6 @@ class Listener:
     def stop(self) -> None:
         """Stop listening; a dispatch that is under way goes on."""
         self._server.stop()
-        while self._idle:
-            self._idle.pop().do(None)
 
     def health(self) -> Dict[str, Any]:
         """The object that `/healthz` shows; ages in seconds."""
@@ -159,7 +156,7 @@ class Listener:
             if source == PAGERDUTY and payload["event_type"] == pagerduty.PING:
                 self._on_ping(number)
 
-        self._within(min(self._clock.monotonic() + DISPATCH_SECONDS, request.deadline), work)
+        self._in_time(source, request, work)
 
     def _hold(self, trigger: str, payload: Dict[str, Any]) -> None:
         """Wait where another delivery has just told the same, whatever its id and its time."""
@@ -177,43 +174,19 @@ class Listener:
             finally:
                 self._held.release()
 
-    def _within(self, deadline: float, work: Callable[[], None]) -> None:
-        """Do the work in another thread; Refused where it fails or has not returned by the
-        deadline.
-        """
+    def _in_time(self, source: str, request: Request, work: Callable[[], None]) -> None:
+        """Do the work; Refused where it fails. Where it hangs, the server answers meanwhile."""
+        deadline = min(self._clock.monotonic() + DISPATCH_SECONDS, request.deadline)
         if not self._dispatches.acquire(timeout=max(deadline - self._clock.monotonic(), 0)):
             raise Refused("busy", 503, "too many events wait for StackStorm")
-        working = threading.Lock()
-        working.acquire()
-        failures: List[BaseException] = []
-
-        def run() -> None:
-            try:
-                work()
-            except BaseException as error:  # whatever it is, the sender comes again
-                failures.append(error)
-            finally:
-                self._idle.append(worker)
-                self._dispatches.release()
-                working.release()
-
+        request.answer_at(deadline, lambda: self._refuse(source, Refused(
+            "timeout", 503, "StackStorm did not take the event in time")))
         try:
-            worker = self._idle_worker()
-        except RuntimeError:
+            work()
+        except BaseException as error:  # whatever it is, the sender comes again
+            raise Refused("dispatch_failed", 503, "StackStorm did not take the event") from error
+        finally:
             self._dispatches.release()
-            raise Refused("busy", 503, "no thread is left for the event") from None
-        worker.do(run)
-        if not working.acquire(timeout=max(deadline - self._clock.monotonic(), 0)):
-            raise Refused("timeout", 503, "StackStorm did not take the event in time")
-        if failures:
-            refused = Refused("dispatch_failed", 503, "StackStorm did not take the event")
-            raise refused from failures[0]
-
-    def _idle_worker(self) -> _Worker:
-        try:
-            return self._idle.pop()
-        except IndexError:
-            return _Worker()
 
     def _refuse(self, source: str, refused: Refused,
                 cause: Optional[BaseException] = None) -> Answer:
@@ -228,24 +201,3 @@ class Listener:
         self._logger.warning("a webhook of %s was answered %d: %s%s", source, refused.status,
                              refused, " (%s)" % words_of(cause) if cause else "")
         return refused.answer()
-
-
-class _Worker:
-    """A thread that does one piece of work after the other, until it gets None: to start one for
-    each would take as long as all else about a delivery.
-    """
-
-    def __init__(self) -> None:
-        self._given = threading.Lock()
-        self._given.acquire()
-        self._work: Optional[Callable[[], None]] = None
-        threading.Thread(target=self._run, daemon=True, name="webhook dispatch").start()
-
-    def do(self, work: Optional[Callable[[], None]]) -> None:
-        """Do this next; what was given before has to be done."""
-        self._work = work
-        self._given.release()
-
-    def _run(self) -> None:
-        while self._given.acquire() and self._work is not None:
-            self._work()

@@ -64,7 +64,8 @@ class Request(NamedTuple):
 
     ``headers`` has names in lower case, repeated ones joined by a comma. ``read_body(limit)`` reads
     at most so many bytes and raises Refused otherwise. ``deadline`` on the monotonic clock is when
-    the answer has to be ready.
+    the answer has to be ready. ``answer_at(when, late)``, once the body was read, has the server
+    send what ``late()`` returns if there is no answer at that time.
     """
 
     method: str
@@ -72,6 +73,7 @@ class Request(NamedTuple):
     headers: Dict[str, str]
     read_body: Callable[[int], bytes]
     deadline: float
+    answer_at: Callable[[float, Callable[[], Answer]], None]
 
 
 class WebServer:
@@ -86,6 +88,9 @@ class WebServer:
         self._lock = threading.Lock()
         # oldest first; True while it waits for its client
         self._connections: Dict[socket.socket, bool] = {}
+        # whoever takes an entry out, holding the lock, is the one that answers
+        self._promises: Dict[socket.socket, Tuple[float, Callable[[], None]]] = {}
+        self._promising = threading.Lock()
         self._stopping = threading.Event()
         self._idle = threading.Event()
         self._idle.set()
@@ -139,6 +144,7 @@ class WebServer:
 
     def _accept(self, listening: socket.socket) -> None:
         while not self._stopping.is_set():
+            self._keep_promises()
             try:
                 connection = listening.accept()[0]
             except socket.timeout:
@@ -181,7 +187,30 @@ class WebServer:
     def _forget(self, connection: socket.socket) -> None:
         with self._lock:
             self._connections.pop(connection, None)
+        self.withdraw(connection)
         connection.close()
+
+    def promise(self, connection: socket.socket, when: float, send: Callable[[], None]) -> None:
+        """Call ``send`` at ``when`` on the monotonic clock, or up to ACCEPT_SECONDS later, unless it
+        is withdrawn before.
+        """
+        with self._promising:
+            self._promises[connection] = when, send
+
+    def withdraw(self, connection: socket.socket) -> bool:
+        """Whether a promise was not kept yet; then it will not be."""
+        with self._promising:
+            return self._promises.pop(connection, None) is not None
+
+    def _keep_promises(self) -> None:
+        if not self._promises:
+            return
+        now = self.clock.monotonic()
+        with self._promising:
+            for connection, (when, send) in list(self._promises.items()):
+                if now >= when:
+                    del self._promises[connection]
+                    send()
 
     def note_waiting(self, connection: socket.socket, waits: bool) -> None:
         """Note whether a connection waits for its client, and may be cut for another's sake."""
@@ -210,6 +239,7 @@ class _Connection(BaseHTTPRequestHandler):
     def handle_one_request(self) -> None:
         self.close_connection = True
         self._unread = True
+        self._promised = False
         self._expects_continue = False
         self.server.note_waiting(self.request, True)
         self._reader.deadline = self._clock.monotonic() + IDLE_SECONDS
@@ -233,9 +263,11 @@ class _Connection(BaseHTTPRequestHandler):
         self._unread = "Transfer-Encoding" in self.headers or set(lengths) != {"0"}
         headers = {name.lower(): ", ".join(self.headers.get_all(name) or [])
                    for name in self.headers}
-        self._send(self.server.answer(Request(
+        answer = self.server.answer(Request(
             self.command, self.path.split("?")[0], headers, self._read_body,
-            began + EXCHANGE_SECONDS)))
+            began + EXCHANGE_SECONDS, self._answer_at))
+        if not self._promised or self.server.withdraw(self.request):
+            self._send(answer)
 
     def handle_expect_100(self) -> bool:
         """Not before the request was found worth reading."""
@@ -268,6 +300,19 @@ class _Connection(BaseHTTPRequestHandler):
         self._unread = False
         self.server.note_waiting(self.request, False)
         return body
+
+    def _answer_at(self, when: float, late: Callable[[], Answer]) -> None:
+        self._promised = True
+        self.server.promise(self.request, when, lambda: self._send_late(late))
+
+    def _send_late(self, late: Callable[[], Answer]) -> None:
+        """In another thread, while the connection's own is at work and leaves the socket alone."""
+        self.close_connection = True
+        try:
+            self._send(late())
+            self.request.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # the client is gone
 
     def _content_length(self) -> int:
         lengths = {value.strip() for value in self.headers.get_all("Content-Length") or []}

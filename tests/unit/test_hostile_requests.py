@@ -168,7 +168,7 @@ class Sensor:
         headers = {"x-pagerduty-signature": "v1=" + signature, "x-stackflow-signature": signature}
         return self.sensor._listener.answer(Request(
             "POST", path, headers, lambda limit: body,
-            self.sensor._clock.monotonic() + 60)).status
+            self.sensor._clock.monotonic() + 60, lambda when, late: None)).status
 
 
 @pytest.fixture
@@ -178,7 +178,7 @@ def sensor(monkeypatch):
 
 def test_a_wrong_signature_costs_neither_parsing_nor_a_datastore_call(sensor, monkeypatch):
     parsed = []
-    monkeypatch.setattr(deliveries.json, "loads", lambda *given, **named: parsed.append(given))
+    monkeypatch.setattr(deliveries, "loads", lambda *given, **named: parsed.append(given))
     for path in (PAGERDUTY, STACKFLOW):
         for body in (EVENT, b"", b"not JSON", b"x" * 100000):
             assert sensor.deliver(path, body, sign(body, "another secret")) == 503

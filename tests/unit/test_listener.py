@@ -211,16 +211,6 @@ def test_a_dispatch_that_hangs_is_503_in_time_and_holds_up_nobody(bench, monkeyp
     eventually(lambda: one.genuine(PING)[0] == 202)
 
 
-def test_one_delivery_after_the_other_needs_one_thread_for_their_dispatches(bench):
-    threads = set()
-    one = bench(handle=lambda trigger, payload: threads.add(threading.current_thread()))
-    assert [one.genuine()[0] for _ in range(5)] == [202] * 5
-    used, = threads
-    one.listener.stop()
-    used.join(10)
-    assert not used.is_alive()
-
-
 def test_a_failing_on_ping_is_503(bench):
     one = bench()
     one.pings = None

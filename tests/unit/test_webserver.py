@@ -10,7 +10,7 @@ import pytest
 
 from listener_bench import (EVENT, PAGERDUTY, STACKFLOW, benches, eventually, read_answer, received,
                             sign, slow_clients)
-from pagerduty_stackflow import webserver
+from pagerduty_stackflow import listener, webserver
 from pagerduty_stackflow.clock import Clock
 
 
@@ -243,6 +243,53 @@ def test_a_connection_at_work_is_not_cut_for_others(bench, monkeypatch):
     assert statuses == [202]
     for connection in connections:
         connection.close()
+
+
+def hanging(bench, monkeypatch):
+    """A bench whose dispatch lasts longer than is waited for, and an event that ends it."""
+    monkeypatch.setattr(listener, "DISPATCH_SECONDS", 0.1)
+    release = threading.Event()
+    return bench(handle=lambda trigger, payload: release.wait(10)), release
+
+
+def genuine_twice():
+    """Two genuine deliveries on one connection."""
+    request = "POST /webhooks/pagerduty HTTP/1.1\r\nContent-Length: %d\r\n%s: v1=%s\r\n\r\n" % (
+        len(EVENT), "X-PagerDuty-Signature", sign(EVENT))
+    return 2 * (request.encode() + EVENT)
+
+
+def test_a_late_answer_is_the_only_one_and_the_last_of_its_connection(bench, monkeypatch):
+    one, release = hanging(bench, monkeypatch)
+    with one.connect() as connection:
+        connection.sendall(genuine_twice())
+        answer = received(connection)
+        assert answer.startswith(b"HTTP/1.1 503 ") and b"Connection: close\r\n" in answer
+        release.set()
+        eventually(lambda: not one.listener._server._connections)
+        assert answer.count(b"HTTP/1.1") == 1 and one.refused() == {"timeout": 1}
+
+
+def test_an_answer_in_time_leaves_nothing_to_be_sent_late(bench):
+    one = bench()
+    with one.connect() as connection:
+        connection.sendall(genuine_twice())
+        eventually(lambda: len(one.handled) == 2)
+        connection.shutdown(socket.SHUT_WR)
+        assert received(connection).count(b"HTTP/1.1 202 ") == 2
+    assert not one.listener._server._promises and one.refused() == {}
+
+
+def test_a_client_that_left_before_the_late_answer_costs_nobody_else(bench, monkeypatch):
+    one, release = hanging(bench, monkeypatch)
+    with one.connect() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.sendall(genuine_twice())
+        eventually(lambda: one.listener._server._promises)
+    eventually(lambda: one.refused() == {"timeout": 1})
+    assert one.ask("GET", "/healthz")[0] == 200
+    release.set()
+    eventually(lambda: not one.listener._server._connections)
 
 
 def test_a_port_that_is_taken_is_tried_again(bench, monkeypatch):
