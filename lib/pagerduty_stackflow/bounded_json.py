@@ -13,7 +13,7 @@ from typing import Any, Callable, Union
 NESTING_LIMIT = 200
 """Levels that are decoded in any case; three times as many never are."""
 NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
-STRING = re.compile(rb'"(?:[^"\\]+|\\.)*"?', re.DOTALL)
+STRING = rb'(?s)"(?:[^"\\]+|\\.)*"?'
 
 
 def loads(text: Union[str, bytes], decode: Callable[[str], Any] = json.loads) -> Any:
@@ -21,7 +21,7 @@ def loads(text: Union[str, bytes], decode: Callable[[str], Any] = json.loads) ->
     too deeply.
     """
     raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
-    if _deep(raw) and _deep(STRING.sub(b"", raw)):  # a text may hold any number of brackets
+    if _deep(raw) and _deep(re.sub(STRING, b"", raw)):  # a text may hold any number of brackets
         raise ValueError("nested too deeply")
     return decode(text if isinstance(text, str) else text.decode("utf-8"))
 

@@ -88,7 +88,7 @@ class Pack:
             self.links.write_note(incident_id, text, self.clock.now())
 
 
-@dataclass
+@dataclass(eq=False, repr=False)  # each method made takes its time at import
 class Outcome:
     """What an action reports: DONE, ALREADY or SKIPPED, why, and which incidents it was about."""
 

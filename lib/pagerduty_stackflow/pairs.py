@@ -24,7 +24,7 @@ LOST = "lost"
 """In place of the fingerprint of a routing key that the datastore has lost."""
 
 
-@dataclass
+@dataclass(eq=False, repr=False)  # each method made takes its time at import
 class Pair:
     """Both sides as they are now. ``incident`` is None where PagerDuty was not asked or has none;
     ``stored`` is the link as the datastore has it; ``told`` the side on which an event says that

@@ -2,9 +2,8 @@
 
 ``config_fields`` has the table of all keys; here is what they mean and what has to fit together.
 Named tuples, as every action builds these classes anew, and dataclasses take four times as long.
+Without annotations as strings, as each of those would be compiled by itself.
 """
-
-from __future__ import annotations
 
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 from urllib.parse import urlsplit

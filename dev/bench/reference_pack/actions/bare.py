@@ -11,9 +11,10 @@ START = "pagerduty_stackflow.start"
 
 
 class BareAction(Action):
-    def run(self, url, key, event):
+    def run(self, url, key, event, looks=1):
         store = self.action_service
-        store.list_values(local=False, prefix=key)
+        for _ in range(looks):  # an event's link was looked at by the sensor before
+            store.list_values(local=False, prefix=key)
         store.list_values(local=False, prefix=START)
         self.send(url, event)
         store.set_value(key, "x" * 500, ttl=86400, local=False)
