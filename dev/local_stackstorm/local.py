@@ -185,10 +185,7 @@ class LocalStackStorm:
 
     def _apply_enabled(self) -> None:
         for name, sensor in self._sensors.items():
-            if self.pack.sensors[name]["enabled"]:
-                sensor.start()
-            else:
-                sensor.stop()
+            (sensor.start if self.pack.sensors[name]["enabled"] else sensor.stop)()
 
     def _load_config(self) -> dict:
         return pack_config.load(self.pack.config_schema, self._config or {}, self.datastore,
@@ -285,9 +282,8 @@ class LocalStackStorm:
             if not action["enabled"]:
                 raise ValueError("action %s is disabled" % ref)
             declared = action["declared"]
-            stored = given if context is None else templates.render_parameters(
+            execution.stored = stored = given if context is None else templates.render_parameters(
                 self._env, declared, given, dict(self._context(rule), **context))
-            execution.stored = stored
             schemas.validate(stored, schemas.table(declared))
             fixed = [name for name in stored if declared[name].get("immutable")]
             if fixed:
