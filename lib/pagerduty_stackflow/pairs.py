@@ -320,19 +320,21 @@ def _follow_merges(pack: Pack, link: Link, incident: Optional[PagerDutyIncident]
 
 def _share(pack: Pack, link: Link, incident_id: str, numbers: Sequence[str] = ()) -> Link:
     """Remember a record's incident; where other records have it too (``numbers`` where they were
-    looked up), all of them share it.
+    looked up), all of them share it. One that another carries on for has it no longer.
     """
-    numbers = numbers or pack.links.numbers(incident_id)
-    others = [number for number in numbers if number != link.number]
-    if not others:
-        if not numbers:
-            pack.links.join(incident_id, link.number)
+    if link.replaced_by:
         return link
-    for number in others:
-        other = pack.links.read(number)[0]
+    numbers = numbers or pack.links.numbers(incident_id)
+    if not numbers:
+        pack.links.join(incident_id, link.number)
+    others = [pack.links.read(number)[0] for number in numbers if number != link.number]
+    sharing = [other for other in others if other is None or not other.replaced_by]
+    if not sharing:
+        return link
+    for other in sharing:
         if other is None or other.pagerduty_id not in (None, incident_id):
             continue  # it follows when its own incident is looked at
-        if not other.shared and not other.replaced_by:
+        if not other.shared:
             pack.links.write(other._replace(shared=True))
     pack.links.merge_into(incident_id, link.number)
     return link._replace(shared=True)

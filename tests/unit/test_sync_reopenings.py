@@ -249,6 +249,23 @@ def never_shown(world):
     return created(world)
 
 
+def test_a_record_that_carries_on_for_two_is_alone_with_their_incident_and_follows_its_move(world):
+    first, source = born_there(world)
+    second, target = born_there(world)
+    world.stackflow.cancel(first)
+    world.pagerduty.merge(target, [source], world.casey)
+    world.settle()
+    world.stackflow.cancel(second)
+    world.settle()
+    world.pagerduty.reopen(target, world.casey)
+    world.settle()
+    number = world.records_of(target)[-1]["number"]
+    world.pagerduty.move(target, world.database, world.casey)
+    world.settle()
+    assert number not in (first, second)
+    assert world.stackflow.incident(number)["assignment_group"] == "Database Reliability"
+
+
 @pytest.mark.parametrize("into", [born_there, created])
 @pytest.mark.parametrize("make", [created, never_shown, born_there])
 def test_an_incident_that_was_opened_again_and_merged_resolves_nothing(world, make, into):
