@@ -9,7 +9,7 @@ from .errors import NotFoundError
 from .incidents import (PagerDutyIncident, StackFlowIncident, dedup_key, last_resort_key,
                         number_of_key, pagerduty_id_of_mark, record_of_key)
 from .links import VISIBLE, Link
-from .merge import DONE_STATES, OPEN, RESOLVED, SET_IN_PROGRESS
+from .merge import DONE_STATES, FINAL_STATES, OPEN, RESOLVED, SET_IN_PROGRESS
 from .pack import Pack
 from .reopenings import last_entry, look_for_reopening, was_resolved_before
 from .routing import find_route
@@ -168,18 +168,21 @@ def numbers_by_marks(pack: Pack, incident_id: str) -> List[str]:
     return list(dict.fromkeys(filter(None, ours)))
 
 
-def owner_of_mark(pack: Pack, incident_id: str, open_only: bool = False) -> Optional[str]:
+def owner_of_mark(pack: Pack, incident_id: str, live: bool = False) -> Optional[str]:
     """The record that stands for a PagerDuty incident among all that carry its mark.
 
-    People copy descriptions and two runs may have raced: the lowest number that is open; else,
-    unless ``open_only``, the newest that nobody cancelled.
+    People copy descriptions and two runs may have raced: the lowest number that is open; else the
+    newest that nobody cancelled, or with ``live`` the newest that can be opened again.
     """
     records = pack.stackflow.created_for(incident_id)
     unfinished = [record for record in records if record.state not in DONE_STATES]
     if unfinished:
         return unfinished[0].number
-    kept = [record for record in records if record.state != "cancelled"] or records
-    return kept[-1].number if kept and not open_only else None
+    if live:
+        kept = [record for record in records if record.state not in FINAL_STATES]
+    else:
+        kept = [record for record in records if record.state != "cancelled"] or records
+    return kept[-1].number if kept else None
 
 
 def newest_of_record(pack: Pack, number: str, born_in_pagerduty: bool

@@ -331,7 +331,7 @@ def create_record(pack: Pack, pair: Pair, done: Done) -> None:
     assert incident is not None
     old, created = pair.record, None
     owner = None if pair.searched else (
-        owner_of_mark(pack, incident.id, open_only=old is not None))
+        owner_of_mark(pack, incident.id, live=old is not None))
     if owner is not None:
         done.found.append("%s was created for it" % owner)
     else:

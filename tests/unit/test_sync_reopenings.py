@@ -249,6 +249,21 @@ def never_shown(world):
     return created(world)
 
 
+def test_a_cancelled_record_is_carried_on_in_the_one_that_a_merge_put_beside_it(world):
+    first, source = born_there(world)
+    second, target = born_there(world)
+    unheard(world, lambda: world.stackflow.cancel(first))
+    world.pagerduty.merge(target, [source], world.casey)
+    world.settle()
+    world.pagerduty.resolve(target, world.casey)
+    world.settle()
+    unheard(world, lambda: world.pagerduty.reopen(target, world.casey))
+    world.run(120)
+    reconcile(world.pack())
+    assert state(world, second) == "in_progress"
+    assert {one["number"] for one in world.stackflow.incidents()} == {first, second}
+
+
 def test_a_record_that_carries_on_for_two_is_alone_with_their_incident_and_follows_its_move(world):
     first, source = born_there(world)
     second, target = born_there(world)
