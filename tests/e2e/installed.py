@@ -80,7 +80,10 @@ class Installed:
         from st2client import models
         from st2client.client import Client
         self.models = models
-        client = Client(cacert=os.environ.get("ST2_CACERT") or requests.certs.where())
+        try:
+            client = Client(cacert=os.environ.get("ST2_CACERT") or requests.certs.where())
+        except ValueError as error:
+            raise Refused("%s Name one in ST2_CACERT." % error) from error
         self.manager = client.managers
         self._log_path = os.environ.get("ST2_SENSOR_LOG") or LOG
         if not os.access(self._log_path, os.R_OK):

@@ -8,7 +8,7 @@ from typing import Any, Dict
 
 import pytest
 import yaml
-from installed import NEEDED, Refused, ports
+from installed import NEEDED, Installed, Refused, ports
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "platform.md"
 
@@ -57,3 +57,9 @@ def test_any_other_address_that_leads_elsewhere_is_refused(name: str, value: Any
 def test_two_addresses_for_the_one_pagerduty_are_refused() -> None:
     with pytest.raises(Refused, match="one simulator is both"):
         ports(changed("pagerduty.api_url", "http://127.0.0.1:18109"))
+
+
+def test_a_certificate_that_is_not_there_is_refused(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("ST2_CACERT", str(tmp_path / "st2.crt"))
+    with pytest.raises(Refused, match="ST2_CACERT"):
+        Installed([])
