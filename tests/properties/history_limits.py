@@ -123,12 +123,15 @@ class Limits:
             for entry in thread.entries)
 
     def out_of_sight(self, thread: Thread, last: Optional[Entry]) -> bool:
-        """What is opened again in PagerDuty and merged, or brought to a service that nobody mapped,
-        before anybody looks, is open where nothing leads to its record.
+        """What is opened again in PagerDuty, or opened by a run that could not remember it, and is
+        brought to a service that nobody mapped, or in the first case merged, before anybody looks,
+        is open where nothing leads to its record.
         """
-        if last is None or last.what != "reopen":
-            return False
         mapped = {entry.service_id for entry in self._world.settings.service_mapping}
-        return self._incident(thread).service_id not in mapped or any(
+        unmapped = thread.incident is not None and (
+            self._incident(thread).service_id not in mapped)
+        if last is None or last.what != "reopen":
+            return unmapped and self.opening_forgotten(thread)
+        return unmapped or any(
             entry.what == "merge" and entry.position > last.position and
             entry.subject == last.subject for entry in thread.entries)
