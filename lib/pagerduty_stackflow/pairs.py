@@ -257,7 +257,7 @@ def _other_incident(pack: Pack, link: Link, incident: Optional[PagerDutyIncident
         if incident is None or newer:
             return link._replace(
                 pagerduty_id=about, dedup_key=key, service_id=other.service_id, rest_only=False,
-                moved=False, pagerduty=OPEN if newer else link.pagerduty,
+                moved=False, replaced_by=None, pagerduty=OPEN if newer else link.pagerduty,
                 key_fingerprint=link.key_fingerprint if key == link.dedup_key else None), other
     return link, incident
 

@@ -249,6 +249,27 @@ def never_shown(world):
     return created(world)
 
 
+def test_what_a_killed_run_opened_for_a_record_that_another_carries_on_for_is_resolved(world):
+    number, older = born_there(world)
+    world.pagerduty.resolve(older, world.casey)
+    world.settle()
+    world.run(120)
+    world.stackflow.set_state(number, "in_progress")
+    trigger, = (one for one in waiting(world) if one.action == "trigger_incident")
+    kill_after(world, trigger, "POST /v2/enqueue")
+    world.run(2)
+    forgotten, = (one.id for one in world.pagerduty.incidents() if one.id != older)
+    unheard(world, lambda: world.stackflow.cancel(number))
+    world.pagerduty.reopen(older, world.casey)
+    world.settle()
+    assert (there(world, forgotten), there(world, older)) == ("triggered", "triggered")
+    world.run(120)
+    reconcile(world.pack())
+    world.settle()
+    assert (there(world, forgotten), there(world, older)) == ("resolved", "triggered")
+    assert len(world.records_of(older)) == 2
+
+
 def test_a_cancelled_record_is_carried_on_in_the_one_that_a_merge_put_beside_it(world):
     first, source = born_there(world)
     second, target = born_there(world)
