@@ -166,6 +166,23 @@ def test_what_another_run_opened_again_before_it_was_killed_is_no_reopening_by_a
     assert (state(world, number), len(world.pagerduty.incidents())) == ("resolved", 1)
 
 
+def test_late_news_of_an_earlier_resolve_makes_no_reopening_of_a_later_change(world):
+    number, incident = born_there(world)
+    world.stackflow.set_state(number, "resolved")
+    late = waiting(world)
+    unheard(world, lambda: world.pagerduty.resolve(incident, world.casey))
+    world.pagerduty.reopen(incident, world.casey)
+    world.settle()
+    assert state(world, number) == "in_progress"
+    unheard(world, lambda: world.pagerduty.resolve(incident, world.casey),
+            lambda: world.stackflow.set_state(number, "on_hold"))
+    for one in late:
+        world.run_one(one)
+    assert state(world, number) == "resolved"
+    reconcile(world.pack())
+    assert (state(world, number), len(world.pagerduty.incidents())) == ("resolved", 1)
+
+
 # What is one.
 
 def test_a_reopening_stays_although_the_cancelled_record_was_changed_after_it(world):
