@@ -320,19 +320,21 @@ def _follow_merges(pack: Pack, link: Link, incident: Optional[PagerDutyIncident]
 
 def _share(pack: Pack, link: Link, incident_id: str, numbers: Sequence[str] = ()) -> Link:
     """Remember a record's incident; where other records have it too (``numbers`` where they were
-    looked up), all of them share it.
+    looked up), all of them share it. A record and the one that carries on for it share nothing.
     """
+    if link.replaced_by:
+        return link
     numbers = numbers or pack.links.numbers(incident_id)
-    others = [number for number in numbers if number != link.number]
+    found = [pack.links.read(number)[0] for number in numbers if number != link.number]
+    others = [other for other in found if other is None or not other.replaced_by]
     if not others:
-        if not numbers:
+        if link.number not in numbers:
             pack.links.join(incident_id, link.number)
         return link
-    for number in others:
-        other = pack.links.read(number)[0]
+    for other in others:
         if other is None or other.pagerduty_id not in (None, incident_id):
             continue  # it follows when its own incident is looked at
-        if not other.shared and not other.replaced_by:
+        if not other.shared:
             pack.links.write(other._replace(shared=True))
     pack.links.merge_into(incident_id, link.number)
     return link._replace(shared=True)

@@ -243,6 +243,28 @@ def test_a_record_that_carries_on_and_is_cancelled_too_is_followed_by_a_third(wo
         "closed", "cancelled", "cancelled", "new"]
 
 
+def test_a_reconcile_while_a_record_carries_on_for_another_makes_them_share_nothing(world):
+    number, incident = created(world)
+    world.stackflow.cancel(number)
+    world.settle()
+    world.pagerduty.reopen(incident, world.casey)
+    one, = waiting(world)
+
+    def before_call(what):
+        if what.startswith("POST") and what.endswith(number + "/notes"):
+            world.before_call = lambda what: None
+            reconcile(world.pack())
+
+    world.before_call = before_call
+    world.run_one(one)
+    world.settle()
+    later = world.records_of(incident)[0]["number"]
+    assert not Links(world.store).read(later)[0].shared
+    world.pagerduty.move(incident, world.database, world.casey)
+    world.settle()
+    assert world.stackflow.incident(later)["assignment_group"] == "Database Reliability"
+
+
 # Merges.
 
 def test_a_record_that_is_resolved_leaves_a_shared_incident_to_the_others(world):
