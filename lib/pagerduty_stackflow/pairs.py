@@ -323,18 +323,18 @@ def _follow_merges(pack: Pack, link: Link, incident: Optional[PagerDutyIncident]
 
 def _share(pack: Pack, link: Link, incident_id: str, numbers: Sequence[str] = ()) -> Link:
     """Remember a record's incident; where other records have it too (``numbers`` where they were
-    looked up), all of them share it. One that another carries on for has it no longer.
+    looked up), all of them share it. A record and the one that carries on for it share nothing.
     """
     if link.replaced_by:
         return link
     numbers = numbers or pack.links.numbers(incident_id)
-    if not numbers:
-        pack.links.join(incident_id, link.number)
-    others = [pack.links.read(number)[0] for number in numbers if number != link.number]
-    sharing = [other for other in others if other is None or not other.replaced_by]
-    if not sharing:
+    found = [pack.links.read(number)[0] for number in numbers if number != link.number]
+    others = [other for other in found if other is None or not other.replaced_by]
+    if not others:
+        if link.number not in numbers:
+            pack.links.join(incident_id, link.number)
         return link
-    for other in sharing:
+    for other in others:
         if other is None or other.pagerduty_id not in (None, incident_id):
             continue  # it follows when its own incident is looked at
         if not other.shared:

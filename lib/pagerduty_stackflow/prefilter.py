@@ -93,8 +93,9 @@ def _stackflow(payload: Dict[str, Any], incident: Dict[str, Any], settings: Sett
             link.stackflow == RESOLVED):  # a delivery without `previous` does not tell
         kind = payload["event_type"] = "incident.reopened"
         incident["reopened_at"] = incident.get("reopened_at") or incident.get("updated_at")
-    if kind == "incident.created" and pagerduty_id_of_mark(record.description) == link.pagerduty_id:
-        return False, "a record that this pack created for %s" % link.pagerduty_id
+    born_there = pagerduty_id_of_mark(record.description)
+    if kind == "incident.created" and born_there and born_there == link.pagerduty_id:
+        return False, "a record that this pack created for %s" % born_there
     if kind in ("incident.created", "incident.priority_changed"):
         if link.pagerduty in (OPEN, ACKNOWLEDGED):
             return False, "paged already"

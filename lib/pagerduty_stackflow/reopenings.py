@@ -50,12 +50,23 @@ def look_for_reopening(pack: Pack, link: Link, record: StackFlowIncident,
             reopened = PAGERDUTY if incident.status != "resolved" else None
     elif record.state not in DONE_STATES and not live:
         opened = record.reopened_at or (hint.reopened_at if hint else None)
-        if opened is None and (link.stackflow == RESOLVED or hint and hint.state in DONE_STATES):
+        if opened is None and link.stackflow == RESOLVED:
             opened = record.updated_at
+        elif opened is None and hint and hint.state in DONE_STATES:
+            opened = _open_by(link, record, hint)
         changed = incident.status_changed_at
         if opened and changed and opened > changed:
             reopened = STACKFLOW
     return link, incident, reopened
+
+
+def _open_by(link: Link, record: StackFlowIncident, hint: StackFlowIncident) -> Optional[datetime]:
+    """When a record, which an event shows resolved, was open again at the latest: a late event is
+    older than one that was applied, and that one showed it open.
+    """
+    applied = parse_time(link.stackflow_at)
+    late = applied and hint.updated_at and hint.updated_at < applied
+    return applied if late else record.updated_at
 
 
 def _is_resolved_again(link: Link, record: StackFlowIncident) -> bool:

@@ -50,8 +50,11 @@ def trigger_incident(pack: Pack, incident_id: str, incident: Optional[Mapping[st
 
 def acknowledge_incident(pack: Pack, incident_id: str, by: Optional[str] = None,
                          incident: Optional[Mapping[str, Any]] = None) -> Outcome:
-    """Acknowledge in PagerDuty: for an event as the merge decides, else because a person asked."""
-    return _towards_pagerduty(pack, incident_id, incident, Words(by), merge.ACKNOWLEDGED)
+    """Acknowledge in PagerDuty: for an event as the merge decides, and as who is assigned by then;
+    else because a person asked.
+    """
+    words = Words(by if incident is None else None)
+    return _towards_pagerduty(pack, incident_id, incident, words, merge.ACKNOWLEDGED)
 
 
 def resolve_incident(pack: Pack, incident_id: str, by: Optional[str] = None,

@@ -47,6 +47,14 @@ def test_a_record_reopened_beside_an_incident_that_is_open_was_not_reopened_afte
     assert pair.reopened is None
 
 
+def test_a_creation_told_once_more_before_pagerduty_shows_its_incident_is_paged_already(world):
+    world.pagerduty.outbox.hold()
+    paged(world)
+    (_, payload), = world.payloads
+    assert prefilter.judge(prefilter.STACKFLOW_EVENT, payload, world.settings, Links(world.store),
+                           None) == (False, "paged already")
+
+
 def test_a_creation_told_once_more_takes_back_no_assignment_of_the_same_second(world):
     number = world.stackflow.create_incident("Timeout", "P1", group=GROUP)
     world.stackflow.assign(number, JANE)

@@ -166,6 +166,23 @@ def test_what_another_run_opened_again_before_it_was_killed_is_no_reopening_by_a
     assert (state(world, number), len(world.pagerduty.incidents())) == ("resolved", 1)
 
 
+def test_late_news_of_an_earlier_resolve_makes_no_reopening_of_a_later_change(world):
+    number, incident = born_there(world)
+    world.stackflow.set_state(number, "resolved")
+    late = waiting(world)
+    unheard(world, lambda: world.pagerduty.resolve(incident, world.casey))
+    world.pagerduty.reopen(incident, world.casey)
+    world.settle()
+    assert state(world, number) == "in_progress"
+    unheard(world, lambda: world.pagerduty.resolve(incident, world.casey),
+            lambda: world.stackflow.set_state(number, "on_hold"))
+    for one in late:
+        world.run_one(one)
+    assert state(world, number) == "resolved"
+    reconcile(world.pack())
+    assert (state(world, number), len(world.pagerduty.incidents())) == ("resolved", 1)
+
+
 # What is one.
 
 def test_a_reopening_stays_although_the_cancelled_record_was_changed_after_it(world):
@@ -224,6 +241,28 @@ def test_a_record_that_carries_on_and_is_cancelled_too_is_followed_by_a_third(wo
     world.settle()
     assert [one["state"] for one in world.records_of(incident)] == [
         "closed", "cancelled", "cancelled", "new"]
+
+
+def test_a_reconcile_while_a_record_carries_on_for_another_makes_them_share_nothing(world):
+    number, incident = created(world)
+    world.stackflow.cancel(number)
+    world.settle()
+    world.pagerduty.reopen(incident, world.casey)
+    one, = waiting(world)
+
+    def before_call(what):
+        if what.startswith("POST") and what.endswith(number + "/notes"):
+            world.before_call = lambda what: None
+            reconcile(world.pack())
+
+    world.before_call = before_call
+    world.run_one(one)
+    world.settle()
+    later = world.records_of(incident)[0]["number"]
+    assert not Links(world.store).read(later)[0].shared
+    world.pagerduty.move(incident, world.database, world.casey)
+    world.settle()
+    assert world.stackflow.incident(later)["assignment_group"] == "Database Reliability"
 
 
 # Merges.

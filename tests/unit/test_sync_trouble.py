@@ -153,6 +153,18 @@ def test_a_late_assignment_does_not_acknowledge_for_somebody_who_left(world):
     assert world.status(number) == "triggered"
 
 
+def test_a_late_assignment_acknowledges_as_whoever_has_the_record_by_then(world):
+    incident = world.pagerduty.create_incident(world.api, "Disk full", world.casey)
+    world.settle()
+    number = world.records_of(incident)[0]["number"]
+    for person in ("casey@example.com", "robin@example.com"):
+        world.run(1)
+        world.stackflow.assign(number, person=person)
+    world.settle()
+    assert world.pagerduty.incident(incident).status == "acknowledged"
+    assert world.pagerduty.incident(incident).assignees == [world.robin]
+
+
 def test_a_late_resolve_does_not_undo_a_reopening(world):
     number = created(world)
     world.stackflow.set_state(number, "resolved")
