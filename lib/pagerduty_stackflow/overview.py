@@ -44,6 +44,12 @@ class Overview:
             return self.incidents[own], None
         return None, ids[-1] if ids else None
 
+    def earlier(self) -> List[Tuple[str, str]]:
+        """Records with open incidents beside the one that their link names, each with its id."""
+        return sorted((number, one) for number, ids in self.ids.items() for one in ids
+                      if number in self.closed or
+                      number in self.links and self.links[number].pagerduty_id != one)
+
 
 def look(pack: Pack, step: Callable[[], None]) -> Overview:
     """Read all lists; ``step`` is called now and then, and may raise to end it.

@@ -32,14 +32,14 @@ this.
 """
 UNPRINTED = ("on_hold", "pending_customer", "pending_vendor", "cancelled")
 """States whose spelling no page of StackFlow prints: an instance may not know them."""
-NOT_LISTED, NOT_LINKED, ESCALATIONS = (len(OPEN_STATES) + after for after in (1, 2, 3))
+NOT_LISTED, NOT_LINKED, EARLIER, ESCALATIONS = (len(OPEN_STATES) + after for after in (1, 2, 3, 4))
 SAID_EVERY = 1000
 """Records between two lines of progress."""
 
 Place = List[Union[int, str]]
 """Where a walk is. First its stage: finished records (0), each open state (from 1 on), links whose
-records are not listed, incidents without a link, escalations. Then a number, a creation time or an
-id.
+records are not listed, incidents without a link, earlier incidents of a record, escalations. Then a
+number, a creation time or an id.
 """
 Row = TypeVar("Row")
 
@@ -144,6 +144,9 @@ class Walk:
             if self._may_be_ours(lists.incidents[incident_id].created_at):
                 self._visit([NOT_LINKED, incident_id], incident_id,
                             lambda: self._repair.incident(incident_id))
+        for number, incident_id in lists.earlier():
+            self._visit([EARLIER, incident_id], incident_id,
+                        lambda: self._repair.earlier(number, incident_id))
         for number, policy in sla.overdue(self._pack):
             self._visit([ESCALATIONS, number], number, lambda: self._resume(number, policy))
 

@@ -9,11 +9,12 @@ from typing import Callable, Optional, Set
 from . import merge
 from .deciding import agreed, decide, stranded
 from .errors import RoutingError
-from .incidents import PagerDutyIncident, StackFlowIncident
+from .incidents import PagerDutyIncident, StackFlowIncident, number_of_key
 from .links import Link
 from .overview import Overview
 from .pack import Pack
 from .pairs import About, Pair, numbers_of, read_pair
+from .reopenings import last_entry
 from .routing import entry_of_service, route_for_opening, unmapped_group
 from .sync import settle
 from .tally import Tally
@@ -81,12 +82,34 @@ class Repair:
         for number in numbers:
             if number not in self._settled:
                 self.pair(read_pair(pack, number, about=About(incident_id)))
+            self.earlier(number, incident_id)
         if numbers:
             return
         row = self.lists.incidents.get(incident_id) or pack.rest.incident(incident_id)
         if entry_of_service(pack.settings, row.service_id) and self._may_open(row.created_at):
             if decision_of(pack, _born(row)).writes:
                 self.pair(_born(pack.rest.incident(incident_id)))
+
+    def earlier(self, number: str, incident_id: str) -> None:
+        """Resolve an open incident that a record had before it was opened again: PagerDuty accepted
+        the event and did not resolve it. What people opened again since stays.
+        """
+        pack, host = self._pack, self._pack.settings.stackflow.host
+        link = pack.links.read(number)[0]
+        newest = number_of_key(link.dedup_key, host) if link is not None else None
+        if link is None or newest is None or newest[1] == 0 or is_on_its_way(pack, link):
+            return
+        keys = [number_of_key(key, host) for key in pack.rest.alerts(incident_id)]
+        if not keys or not all(key and key[0] == number and key[1] < newest[1] for key in keys):
+            return
+        incident = pack.rest.incident(incident_id)
+        if incident.status == "resolved" or last_entry(pack, incident_id, "resolve_log_entry"):
+            return
+        if not self._tally.dry_run:
+            pack.rest.set_status(incident_id, "resolved")
+        self._tally.add_writes(number, incident_id, (merge.RESOLVE,),
+                               "its resolve was lost before the record was opened again")
+        self._tally.repaired += 1
 
     def pair(self, pair: Pair) -> None:
         """Carry out what the merge decides, unless it would open what is not to be opened."""

@@ -288,6 +288,46 @@ def never_shown(world):
     return created(world)
 
 
+def reopened_before_its_lost_resolve_was_noticed():
+    """A record with two open incidents: PagerDuty accepted the resolve of the first, and dropped it.
+    """
+    world = World({"moved_alert_follows_key": False})
+    number, first = created(world)
+    unheard(world, lambda: world.pagerduty.move(first, world.database, world.casey))
+    world.stackflow.set_state(number, "resolved")
+    world.settle()
+    world.stackflow.set_state(number, "in_progress")
+    world.settle()
+    second, = (one.id for one in world.pagerduty.incidents() if one.id != first)
+    assert (there(world, first), there(world, second)) == ("triggered", "triggered")
+    world.run(300)
+    return world, number, first, second
+
+
+@pytest.mark.parametrize("forget", [False, True])
+def test_an_incident_whose_resolve_was_lost_before_a_reopening_is_resolved(forget):
+    world, number, first, second = reopened_before_its_lost_resolve_was_noticed()
+    if forget:
+        del world.store.values["pagerduty_stackflow.pagerduty." + first]
+    for dry_run in (True, False):
+        told = reconcile(world.pack(), dry_run=dry_run).repairs
+        assert [(one["pagerduty_incident_id"], one["writes"]) for one in told] == [
+            (first, ["resolve"])]
+    world.settle()
+    assert (there(world, first), there(world, second)) == ("resolved", "triggered")
+    assert state(world, number) == "in_progress"
+    assert not reconcile(world.pack()).repairs
+
+
+def test_an_earlier_incident_that_people_opened_again_stays():
+    world, number, first, second = reopened_before_its_lost_resolve_was_noticed()
+    unheard(world, lambda: world.pagerduty.resolve(first, world.casey),
+            lambda: world.pagerduty.reopen(first, world.casey))
+    reconcile(world.pack())
+    world.settle()
+    assert (there(world, first), there(world, second)) == ("triggered", "triggered")
+
+
 def test_what_a_killed_run_opened_for_a_record_that_another_carries_on_for_is_resolved(world):
     number, older = born_there(world)
     world.pagerduty.resolve(older, world.casey)
