@@ -10,8 +10,8 @@ import json
 from itertools import accumulate
 from typing import Any, Callable, Union
 
-NESTING_LIMIT = 200
-"""Levels that are decoded."""
+NESTING_LIMIT = 500
+"""Levels that are decoded; the interpreter's own limit is 1,000, of which the callers take some."""
 NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 NO_MARKS = NO_BRACKETS.replace(b'"', b"")
 STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
