@@ -318,7 +318,7 @@ class Links:
     def progress(self) -> Dict[str, Any]:
         """How far the reconcile came; empty before its first run."""
         try:
-            found = json.loads(self._list(PREFIX + PROGRESS).get(PREFIX + PROGRESS, "{}"))
+            found = loads(self._list(PREFIX + PROGRESS).get(PREFIX + PROGRESS, "{}"))
         except ValueError:
             found = None
         return found if isinstance(found, dict) else {}

@@ -20,7 +20,6 @@ from .routing import entry_of_service
 from .settings import Settings
 
 PAGERDUTY_EVENT = "pagerduty_event"
-STACKFLOW_EVENT = "stackflow_event"
 SLA_EVENT = "stackflow_sla_event"
 
 Verdict = Tuple[bool, str]

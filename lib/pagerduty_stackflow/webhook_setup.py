@@ -19,7 +19,7 @@ SECRET_PREFIX = PREFIX + "webhook_secret."
 """Before the subscription's id: the datastore key of its secret, which the listener reads."""
 EVENTS = tuple("incident." + name for name in (
     "triggered", "acknowledged", "resolved", "reopened", "service_updated", "annotated"))
-"""What the shipped rules ask for, and what rules for moves and notes would need."""
+"""What the shipped rules ask for, with any settings."""
 OPERATIONS = ("list", "create", "enable", "ping", "delete")
 DESCRIPTION = "StackFlow synchronisation by StackStorm"
 SUBSCRIPTION_ID = re.compile(r"^[A-Za-z0-9]{1,40}\Z")

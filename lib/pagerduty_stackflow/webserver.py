@@ -143,6 +143,7 @@ class WebServer:
         return None
 
     def _accept(self, listening: socket.socket) -> None:
+        failing = False
         while not self._stopping.is_set():
             self._keep_promises()
             try:
@@ -150,9 +151,12 @@ class WebServer:
             except socket.timeout:
                 continue
             except OSError as error:  # no file descriptor left, or a client that is gone already
-                self.logger.warning("cannot accept a connection for webhooks: %s", error)
-                self._stopping.wait(1)
+                if not failing:
+                    self.logger.warning("cannot accept a connection for webhooks: %s", error)
+                failing = True
+                self._stopping.wait(ACCEPT_SECONDS)  # no longer, as promises are to be kept
                 continue
+            failing = False
             self._admit(connection)
 
     def _admit(self, connection: socket.socket) -> None:

@@ -51,7 +51,7 @@ def test_a_creation_told_once_more_before_pagerduty_shows_its_incident_is_paged_
     world.pagerduty.outbox.hold()
     paged(world)
     (_, payload), = world.payloads
-    assert prefilter.judge(prefilter.STACKFLOW_EVENT, payload, world.settings, Links(world.store),
+    assert prefilter.judge("stackflow_event", payload, world.settings, Links(world.store),
                            None) == (False, "paged already")
 
 

@@ -1,5 +1,6 @@
 """Broken requests, slow clients and many of them: the server answers in time whatever they do."""
 
+import errno
 import http.client
 import logging
 import socket
@@ -290,6 +291,35 @@ def test_a_client_that_left_before_the_late_answer_costs_nobody_else(bench, monk
     assert one.ask("GET", "/healthz")[0] == 200
     release.set()
     eventually(lambda: not one.listener._server._connections)
+
+
+class Exhausted:
+    """Stands for the listening socket of a process without file descriptors, and for the wish to
+    stop, which comes after some rounds.
+    """
+
+    def __init__(self, rounds):
+        self.rounds, self.pauses = rounds, []
+
+    def accept(self):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    def is_set(self):
+        return len(self.pauses) == self.rounds
+
+    def wait(self, seconds):
+        self.pauses.append(seconds)
+
+
+def test_without_file_descriptors_late_answers_are_sent_all_the_same(caplog):
+    server = webserver.WebServer(("127.0.0.1", 0), None, Clock(), logging.getLogger("exhausted"))
+    server._stopping = exhausted = Exhausted(rounds=8)
+    sent = []
+    server.promise("connection", 0.0, lambda: sent.append(len(exhausted.pauses)))
+    server._accept(exhausted)
+    assert sent == [0] and max(exhausted.pauses) <= webserver.ACCEPT_SECONDS
+    assert [record.message for record in caplog.records] == [
+        "cannot accept a connection for webhooks: [Errno 24] Too many open files"]
 
 
 def test_a_port_that_is_taken_is_tried_again(bench, monkeypatch):
