@@ -124,16 +124,19 @@ def test_a_disabled_action_does_not_run(tmp_path):
 
 
 def overlap(st2, first, second):
-    """Start two runs that each last until a key exists; both executions."""
+    """Start two runs, one after the other, that each last until a key exists; what the second was
+    meanwhile, and both executions.
+    """
     code = ("import time\nwhile service.get_value('go', local=False) is None:\n"
             "    time.sleep(0.02)")
-    runs = [st2.start_action("demo.code", {"code": code, "who": who}) for who in (first, second)]
-    wait_for(lambda: runs[0].status == "running" and
-             (runs[1].delays or runs[1].status in ("running", "canceled")))
-    seen = runs[1].status
+    one = st2.start_action("demo.code", {"code": code, "who": first})
+    wait_for(lambda: one.status == "running")
+    other = st2.start_action("demo.code", {"code": code, "who": second})
+    wait_for(lambda: other.delays or other.status in ("running", "canceled"))
+    seen = other.status
     st2.datastore.set("go", 1)
     st2.wait_idle()
-    return seen, runs
+    return seen, [one, other]
 
 
 def test_a_policy_by_attribute_delays_runs_with_the_same_value_only(tmp_path):
