@@ -40,6 +40,16 @@ def unheard(world, *acts):
     world.listening = True
 
 
+def resolved_in_vain():
+    """A record whose resolve PagerDuty accepted and dropped, as the incident had been moved."""
+    world = World({"moved_alert_follows_key": False})
+    number, incident = created(world)
+    unheard(world, lambda: world.pagerduty.move(incident, world.database, world.casey))
+    world.stackflow.set_state(number, "resolved")
+    world.settle()
+    return world, number, incident
+
+
 def waiting(world):
     """The runs that deliveries caused and that have not run yet."""
     world.run(2)
@@ -141,11 +151,7 @@ def test_a_resolve_is_on_its_way_also_to_an_incident_that_was_moved_meanwhile(wo
 
 
 def test_a_resolve_that_did_not_reach_a_moved_incident_is_sent_again():
-    world = World({"moved_alert_follows_key": False})
-    number, incident = created(world)
-    unheard(world, lambda: world.pagerduty.move(incident, world.database, world.casey))
-    world.stackflow.set_state(number, "resolved")
-    world.settle()
+    world, number, incident = resolved_in_vain()
     world.act("set_stackflow_state", incident_id=incident, state="in_progress")
     world.run(120)
     reconcile(world.pack())
@@ -291,11 +297,7 @@ def never_shown(world):
 def reopened_before_its_lost_resolve_was_noticed():
     """A record with two open incidents: PagerDuty accepted the resolve of the first, and dropped it.
     """
-    world = World({"moved_alert_follows_key": False})
-    number, first = created(world)
-    unheard(world, lambda: world.pagerduty.move(first, world.database, world.casey))
-    world.stackflow.set_state(number, "resolved")
-    world.settle()
+    world, number, first = resolved_in_vain()
     world.stackflow.set_state(number, "in_progress")
     world.settle()
     second, = (one.id for one in world.pagerduty.incidents() if one.id != first)
