@@ -36,7 +36,8 @@ class Nothing:
 
 def pack() -> Any:
     """The pack's listener with everything that the sensor does for a delivery."""
-    settings = load(CONFIG)._replace(listener=load(CONFIG).listener._replace(port=0))
+    settings = load(CONFIG)
+    vars(settings.listener)["port"] = 0
     secrets = settings.pagerduty.webhook_secrets
     dispatcher = Dispatcher(Nothing(), settings, Clock())
     return Listener(settings, None, lambda source: secrets, dispatcher.dispatch,

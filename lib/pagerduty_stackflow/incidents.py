@@ -2,8 +2,6 @@
 recognises itself.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 from datetime import datetime, timezone
@@ -214,7 +212,7 @@ class StackFlowIncident(NamedTuple):
     fields: Mapping[str, Any]
 
     @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> StackFlowIncident:
+    def from_record(cls, record: Mapping[str, Any]) -> "StackFlowIncident":
         """From a record whose state is canonical already (`stackflow.client` and
         `stackflow.webhooks` see to that).
         """
@@ -266,7 +264,7 @@ class PagerDutyIncident(NamedTuple):
         return tuple(sorted(user for user, _ in self.assignments))
 
     @classmethod
-    def from_rest(cls, data: Mapping[str, Any]) -> PagerDutyIncident:
+    def from_rest(cls, data: Mapping[str, Any]) -> "PagerDutyIncident":
         """From the `incident` object of PagerDuty's REST API."""
         service = _object(data.get("service"))
         priority = _object(data.get("priority"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from copy import copy
 from typing import Any, Dict, List, Optional, Tuple
 
 from . import merge
@@ -73,7 +73,8 @@ def _pair_to_escalate(pack: Pack, incident_id: str) -> Tuple[Pair, bool]:
     if pair.record is None:
         raise no_record(incident_id)
     if pair.record.state in merge.DONE_STATES:
-        return replace(pair, incident=None), False
+        pair.incident = None
+        return pair, False
     if pair.incident is not None and pair.incident.status != "resolved":
         return pair, False
     if not open_incident(pack, pair):
@@ -126,8 +127,9 @@ def open_incident(pack: Pack, pair: Pair) -> bool:
     """
     assert pair.record is not None
     if merge.TRIGGER in decide(pack, pair, may_trigger=True, force=True).pagerduty:
-        pair = replace(pair, link=pair.link._replace(assignee=pair.record.assigned_to))
-        settle(pack, pair, Words(severity=CRITICAL), may_trigger=True, force=True)
+        opened = copy(pair)
+        opened.link = pair.link._replace(assignee=pair.record.assigned_to)
+        settle(pack, opened, Words(severity=CRITICAL), may_trigger=True, force=True)
     link = pack.links.read(pair.link.number)[0]
     return bool(link and link.dedup_key and wait_for_incidents(pack, link.dedup_key))
 

@@ -4,8 +4,6 @@ Everything in them can be found again from the marks in the records themselves, 
 datastore costs look-ups and never a duplicate.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from datetime import datetime, timedelta

@@ -6,8 +6,6 @@ Pure: no input, no output, no clock. Everything that changes an incident decides
 cannot do harm.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple, Optional, Tuple
 
 ABSENT = "none"

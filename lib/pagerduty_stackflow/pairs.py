@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 from .errors import NotFoundError
@@ -24,20 +23,23 @@ LOST = "lost"
 """In place of the fingerprint of a routing key that the datastore has lost."""
 
 
-@dataclass(eq=False, repr=False)  # each method made takes its time at import
 class Pair:
     """Both sides as they are now. ``incident`` is None where PagerDuty was not asked or has none;
     ``stored`` is the link as the datastore has it; ``told`` the side on which an event says that
     the incident was handed over; ``searched`` whether StackFlow just had no record with its mark.
     """
 
-    link: Link
-    record: Optional[StackFlowIncident]
-    incident: Optional[PagerDutyIncident] = None
-    stored: Optional[Link] = None
-    reopened: Optional[str] = None
-    told: Optional[str] = None
-    searched: bool = False
+    def __init__(self, link: Link, record: Optional[StackFlowIncident],
+                 incident: Optional[PagerDutyIncident] = None, stored: Optional[Link] = None,
+                 reopened: Optional[str] = None, told: Optional[str] = None,
+                 searched: bool = False) -> None:
+        self.link = link
+        self.record = record
+        self.incident = incident
+        self.stored = stored
+        self.reopened = reopened
+        self.told = told
+        self.searched = searched
 
     @classmethod
     def unread(cls, number: str, stored: Optional[Link]) -> Pair:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 from typing import Callable, Optional, Set
 
@@ -64,7 +63,8 @@ class Repair:
             decision = decision_of(pack, pair)
             safe = not decision.stackflow and SAFE.issuperset(decision.pagerduty)
             if not safe or (not decision.writes and agreed(pack, pair, decision) != stored):
-                pair = read_pair(pack, number, about=about, known=replace(rows, incident=None))
+                rows.incident = None
+                pair = read_pair(pack, number, about=about, known=rows)
         self.pair(pair)
 
     def _is_untouched(self, number: str, stored: Optional[Link]) -> bool:

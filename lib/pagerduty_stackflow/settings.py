@@ -1,14 +1,14 @@
 """The pack's config as typed settings, or one message with everything that is wrong with it.
 
 ``config_fields`` has the table of all keys; here is what they mean and what has to fit together.
-Named tuples, as every action builds these classes anew, and dataclasses take four times as long.
-Without annotations as strings, as each of those would be compiled by itself.
 """
 
-from typing import Any, Dict, NamedTuple, Optional, Tuple
+from __future__ import annotations
+
+from typing import Any, Dict, Optional, Tuple
 from urllib.parse import urlsplit
 
-from .config_fields import FIELDS, Field, Reader
+from .config_fields import FIELDS, Field, Reader, Values
 from .errors import ConfigError
 from .incidents import STATES
 
@@ -25,7 +25,7 @@ HINT = ("Correct the config of the pack (configs/pagerduty_stackflow.yaml), regi
         "'st2ctl reload --register-configs' and restart the sensors, which read it at their start.")
 
 
-class ServiceMapping(NamedTuple):
+class ServiceMapping(Values):
     """A PagerDuty service beside its StackFlow assignment group.
 
     Without a category it stands for all of the group's. ``previous_integration_keys`` may still
@@ -37,10 +37,10 @@ class ServiceMapping(NamedTuple):
     assignment_group: str
     category: Optional[str]
     integration_key: str
-    previous_integration_keys: Tuple[str, ...] = ()
+    previous_integration_keys: Tuple[str, ...]
 
 
-class EscalationMapping(NamedTuple):
+class EscalationMapping(Values):
     """The escalation policy that an SLA policy starts on ``sla_breach`` or ``sla_warning``."""
 
     sla_policy: str
@@ -48,7 +48,7 @@ class EscalationMapping(NamedTuple):
     trigger_on: str
 
 
-class SlaTarget(NamedTuple):
+class SlaTarget(Values):
     """For the built-in clock: after how many ``minutes`` the ``first_response`` or ``resolution``
     of an incident of ``priority`` is late.
     """
@@ -59,7 +59,7 @@ class SlaTarget(NamedTuple):
     minutes: float
 
 
-class PagerDutySettings(NamedTuple):
+class PagerDutySettings(Values):
     """How to reach and to recognise PagerDuty; the URLs have no slash at their end."""
 
     subdomain: str
@@ -78,7 +78,7 @@ class PagerDutySettings(NamedTuple):
         return "https://%s.%spagerduty.com" % (self.subdomain, region)
 
 
-class StackFlowAuth(NamedTuple):
+class StackFlowAuth(Values):
     """How to get a StackFlow token.
 
     ``secret`` is the id of a secret in AWS Secrets Manager; the last four stand in its place.
@@ -96,7 +96,7 @@ class StackFlowAuth(NamedTuple):
     token: Optional[str]
 
 
-class StackFlowSettings(NamedTuple):
+class StackFlowSettings(Values):
     """How to reach and to recognise StackFlow.
 
     ``instance_url`` and ``api_path`` have no slash at their end. ``states`` maps each of the eight
@@ -124,7 +124,7 @@ class StackFlowSettings(NamedTuple):
         return self.instance_url + self.api_path
 
 
-class Templates(NamedTuple):
+class Templates(Values):
     """The site's own texts; None stands for the shipped one."""
 
     summary: Optional[str]
@@ -132,14 +132,14 @@ class Templates(NamedTuple):
     note: Optional[str]
 
 
-class AwsSettings(NamedTuple):
+class AwsSettings(Values):
     """Region of Secrets Manager and SQS, and an endpoint in place of the public one."""
 
     region: str
     endpoint_url: Optional[str]
 
 
-class ListenerSettings(NamedTuple):
+class ListenerSettings(Values):
     """Where the webhook listener binds, and the base URL under which the other side reaches it."""
 
     host: str
@@ -147,28 +147,28 @@ class ListenerSettings(NamedTuple):
     public_url: Optional[str]
 
 
-class SlaSettings(NamedTuple):
+class SlaSettings(Values):
     """The ways in for SLA events that need a setting: an SQS queue and the built-in clock."""
 
     queue_url: Optional[str]
     targets: Tuple[SlaTarget, ...]
 
 
-class EscalationSettings(NamedTuple):
+class EscalationSettings(Values):
     """How many minutes an escalation waits for an acknowledgement, how many levels it climbs."""
 
     acknowledge_timeout_minutes: float
     max_levels: int
 
 
-class HttpSettings(NamedTuple):
+class HttpSettings(Values):
     """Seconds for one request, and for one call with its retries."""
 
     timeout_seconds: float
     total_seconds: float
 
 
-class Settings(NamedTuple):
+class Settings(Values):
     """The whole config, checked."""
 
     pagerduty: PagerDutySettings
@@ -280,11 +280,12 @@ def _build(values: Dict[str, Any]) -> Settings:
         severity_mapping=values["severity_mapping"],
         urgency_mapping=values["urgency_mapping"],
         templates=Templates(**values["templates"]),
-        aws=AwsSettings(aws["region"], _base(aws["endpoint_url"])),
-        listener=ListenerSettings(listener["host"], listener["port"],
-                                  _base(listener["public_url"])),
-        sla=SlaSettings(sla["queue_url"], tuple(SlaTarget(policy=policy, **target)
-                                                for policy, target in sla["targets"].items())),
+        aws=AwsSettings(region=aws["region"], endpoint_url=_base(aws["endpoint_url"])),
+        listener=ListenerSettings(host=listener["host"], port=listener["port"],
+                                  public_url=_base(listener["public_url"])),
+        sla=SlaSettings(queue_url=sla["queue_url"],
+                        targets=tuple(SlaTarget(policy=policy, **target)
+                                      for policy, target in sla["targets"].items())),
         escalation=EscalationSettings(**values["escalation"]),
         http=HttpSettings(**values["http"]))
 
@@ -294,11 +295,14 @@ def _base(url: Any) -> Any:
 
 
 def _service_mapping(entry: Dict[str, Any]) -> ServiceMapping:
-    return ServiceMapping(entry["pagerduty_service_id"], entry["pagerduty_service_name"],
-                          entry["stackflow_assignment_group"], entry["stackflow_category"],
-                          entry["integration_key"], tuple(entry["previous_integration_keys"]))
+    return ServiceMapping(
+        service_id=entry["pagerduty_service_id"], service_name=entry["pagerduty_service_name"],
+        assignment_group=entry["stackflow_assignment_group"], category=entry["stackflow_category"],
+        integration_key=entry["integration_key"],
+        previous_integration_keys=tuple(entry["previous_integration_keys"]))
 
 
 def _escalation_mapping(entry: Dict[str, Any]) -> EscalationMapping:
-    return EscalationMapping(entry["stackflow_sla_policy"], entry["pagerduty_escalation_policy_id"],
-                             entry["trigger_on"])
+    return EscalationMapping(sla_policy=entry["stackflow_sla_policy"],
+                             escalation_policy_id=entry["pagerduty_escalation_policy_id"],
+                             trigger_on=entry["trigger_on"])

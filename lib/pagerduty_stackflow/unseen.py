@@ -5,7 +5,6 @@ A service that is disabled or in maintenance drops them (PagerDuty, Why incident
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 from . import merge
@@ -73,6 +72,6 @@ class Unseen:
         assert record is not None
         self._pack.stackflow.add_note(record.number, "Nobody may have been paged: %s. It was sent "
                                       "once more." % self.error.message)
-        unpaged = Link(record.number, dedup_key=link.dedup_key, unseen=self._status,
-                       stackflow_at=link.stackflow_at)
-        settle(self._pack, replace(self._pair, link=unpaged), Words(), may_trigger=True, force=True)
+        self._pair.link = Link(record.number, dedup_key=link.dedup_key, unseen=self._status,
+                               stackflow_at=link.stackflow_at)
+        settle(self._pack, self._pair, Words(), may_trigger=True, force=True)

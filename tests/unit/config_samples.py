@@ -59,6 +59,11 @@ def changed(*changes):
     return config
 
 
+def replaced(values, **others):
+    """A copy of some settings with other values for those that are named."""
+    return type(values)(**dict(vars(values), **others))
+
+
 EVERYTHING = changed(
     ("pagerduty.api_key", "rest-api-key"),
     ("pagerduty.webhook_secrets", ["first-webhook-secret", "second-webhook-secret"]),

@@ -8,7 +8,7 @@ import logging
 import socket
 import time
 
-from config_samples import changed
+from config_samples import changed, replaced
 from pagerduty_stackflow import webserver
 from pagerduty_stackflow.clock import Clock
 from pagerduty_stackflow.listener import Listener
@@ -77,7 +77,7 @@ class Bench:
 
 
 def settings_with_a_free_port():
-    return SETTINGS._replace(listener=SETTINGS.listener._replace(port=0))
+    return replaced(SETTINGS, listener=replaced(SETTINGS.listener, port=0))
 
 
 def read_answer(response):

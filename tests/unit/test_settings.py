@@ -1,17 +1,44 @@
 """What a config means once it is loaded."""
 
 import copy
+from typing import get_type_hints
 
 import pytest
 
-from config_samples import BASE, EVERYTHING, GUIDE_ESCALATIONS, GUIDE_SERVICES, changed, secrets_of
-from pagerduty_stackflow.config_fields import FIELDS
+from config_samples import (BASE, EVERYTHING, GUIDE_ESCALATIONS, GUIDE_SERVICES, changed, replaced,
+                            secrets_of)
+from pagerduty_stackflow.config_fields import FIELDS, Field, Values
 from pagerduty_stackflow.settings import (AwsSettings, EscalationMapping, EscalationSettings,
                                           HttpSettings, ServiceMapping, SlaSettings, SlaTarget,
                                           Templates, load)
 
 
+def parts(values):
+    """Settings, and the settings that they hold."""
+    yield values
+    for value in vars(values).values():
+        for one in value if isinstance(value, tuple) else (value,):
+            if isinstance(one, Values):
+                yield from parts(one)
+
+
+def test_settings_hold_what_their_classes_name_and_no_more():
+    found = list(parts(load(dict(EVERYTHING, **GUIDE_ESCALATIONS))))
+    assert {type(one) for one in found} >= set(Values.__subclasses__()) - {Field}
+    for one in found:
+        assert set(get_type_hints(type(one))) == set(vars(one)), type(one)
+
+
+def test_settings_do_not_change_and_are_equal_by_their_values():
+    one = load(EVERYTHING)
+    with pytest.raises(AttributeError, match="region"):
+        one.pagerduty.region = "eu"
+    assert one == load(EVERYTHING)
+    assert one != replaced(one, bidirectional_sync=not one.bidirectional_sync)
+
+
 def test_no_repr_holds_a_secret():
+    assert "acme" in repr(load(EVERYTHING))
     for secret in secrets_of(EVERYTHING):
         assert secret not in repr(load(EVERYTHING))
     assert len(secrets_of(EVERYTHING)) == 9
@@ -25,12 +52,15 @@ def test_plain_http_is_fine_on_loopback(url):
 def test_the_tables_of_the_guide_load_as_printed():
     settings = load(dict(BASE, **GUIDE_SERVICES, **GUIDE_ESCALATIONS))
     assert settings.service_mapping == (
-        ServiceMapping("P1234AB", "Production API", "Platform Engineering", "api",
-                       "abc123def456..."),
-        ServiceMapping("P5678CD", "Database Service", "Database Reliability", "database",
-                       "xyz789..."))
+        ServiceMapping(service_id="P1234AB", service_name="Production API",
+                       assignment_group="Platform Engineering", category="api",
+                       integration_key="abc123def456...", previous_integration_keys=()),
+        ServiceMapping(service_id="P5678CD", service_name="Database Service",
+                       assignment_group="Database Reliability", category="database",
+                       integration_key="xyz789...", previous_integration_keys=()))
     assert settings.escalation_mapping == (
-        EscalationMapping("P1-Response-SLA", "PXXXXXX", "sla_breach"),)
+        EscalationMapping(sla_policy="P1-Response-SLA", escalation_policy_id="PXXXXXX",
+                          trigger_on="sla_breach"),)
 
 
 def test_defaults_are_those_of_the_interface():
@@ -44,12 +74,12 @@ def test_defaults_are_those_of_the_interface():
         "P1": "critical", "P2": "error", "P3": "warning", "P4": "info"}
     assert settings.urgency_mapping == {"high": "P2", "low": "P4"}
     assert (settings.priority_threshold, settings.default_service_id) == ("P2", None)
-    assert settings.aws == AwsSettings("us-east-1", None)
+    assert settings.aws == AwsSettings(region="us-east-1", endpoint_url=None)
     assert (settings.listener.host, settings.listener.port) == ("127.0.0.1", 8091)
-    assert settings.http == HttpSettings(10, 120)
-    assert settings.escalation == EscalationSettings(5, 3)
-    assert settings.templates == Templates(None, None, None)
-    assert settings.sla == SlaSettings(None, ())
+    assert settings.http == HttpSettings(timeout_seconds=10, total_seconds=120)
+    assert settings.escalation == EscalationSettings(acknowledge_timeout_minutes=5, max_levels=3)
+    assert settings.templates == Templates(summary=None, description=None, note=None)
+    assert settings.sla == SlaSettings(queue_url=None, targets=())
 
 
 @pytest.mark.parametrize("region, host", [("us", "pagerduty.com"), ("eu", "eu.pagerduty.com")])
@@ -85,7 +115,8 @@ def test_values_reach_their_settings():
     assert settings.pagerduty.webhook_secrets == ("first-webhook-secret", "second-webhook-secret")
     assert settings.service_mapping[0].category is None
     assert settings.service_mapping[0].previous_integration_keys == ("previous-integration-key",)
-    assert settings.sla.targets == (SlaTarget("P1-Response-SLA", "P1", "first_response", 7.5),)
+    assert settings.sla.targets == (
+        SlaTarget(policy="P1-Response-SLA", priority="P1", metric="first_response", minutes=7.5),)
     assert settings.escalation.acknowledge_timeout_minutes == 0.05
     assert settings.severity_mapping == {
         "P1": "critical", "P2": "error", "P3": "warning", "P4": "warning"}

@@ -10,9 +10,15 @@ from pagerduty_stackflow.settings import SlaTarget
 from pagerduty_stackflow.sla_clock import BREACH, KEPT, RECOVERY, WARNING, SlaClock
 
 START = datetime(2026, 1, 5, 10, 0, tzinfo=timezone.utc)
-RESPONSE = SlaTarget("P1-Response-SLA", "P1", "first_response", 20)
-RESOLUTION = SlaTarget("P1-Resolution-SLA", "P1", "resolution", 100)
 JANE = "jane@example.com"
+
+
+def target(policy, priority, metric, minutes):
+    return SlaTarget(policy=policy, priority=priority, metric=metric, minutes=minutes)
+
+
+RESPONSE = target("P1-Response-SLA", "P1", "first_response", 20)
+RESOLUTION = target("P1-Resolution-SLA", "P1", "resolution", 100)
 
 
 def at(minutes):
@@ -156,8 +162,8 @@ def test_a_reopened_incident_starts_anew():
 
 
 def test_only_targets_of_the_present_priority_count():
-    one = clock(SlaTarget("P1-SLA", "P1", "resolution", 100),
-                SlaTarget("P2-SLA", "P2", "resolution", 200))
+    one = clock(target("P1-SLA", "P1", "resolution", 100),
+                target("P2-SLA", "P2", "resolution", 200))
     one.look(record(priority="P2"))
     assert told(one, 120) == []
     one.look(record(130, priority="P1"))

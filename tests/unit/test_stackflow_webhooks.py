@@ -8,7 +8,7 @@ import os
 import pytest
 import yaml
 
-from config_samples import changed
+from config_samples import changed, replaced
 from dev.local_stackstorm.schemas import validate
 from pagerduty_stackflow.deliveries import BadDelivery, SignatureMismatch, SignatureMissing
 from pagerduty_stackflow.settings import load
@@ -20,7 +20,7 @@ SECRET = "not a secret" * 4
 SETTINGS = load(changed(
     ("stackflow.webhook_secrets", [SECRET]),
     ("stackflow.states", {"pending_vendor": "Waiting4Vendor", "new": "OPEN"}))).stackflow
-SHARED = SETTINGS._replace(webhook_auth="shared_secret")
+SHARED = replaced(SETTINGS, webhook_auth="shared_secret")
 AT = "2026-01-05T10:00:00Z"
 RECORD = {"id": "INC0001234", "number": "INC0001234", "short_description": "Database timeout",
           "priority": "P2", "state": "in_progress", "category": "database",
@@ -84,10 +84,10 @@ def test_a_malformed_signature(header):
 
 
 def test_header_names_are_configurable_and_compared_without_case():
-    settings = SETTINGS._replace(webhook_signature_header="X-Proof",
-                                 webhook_shared_secret_header="X-Pass")
+    settings = replaced(SETTINGS, webhook_signature_header="X-Proof",
+                        webhook_shared_secret_header="X-Pass")
     assert verify(b"{}", {"x-PROOF": sign(b"{}")}, settings) == 1
-    shared = settings._replace(webhook_auth="shared_secret")
+    shared = replaced(settings, webhook_auth="shared_secret")
     assert verify(b"{}", {"x-pass": SECRET}, shared) == 1
     with pytest.raises(SignatureMissing):
         verify(b"{}", {"X-StackFlow-Secret": SECRET}, shared)
