@@ -45,10 +45,18 @@ class Overview:
         return None, ids[-1] if ids else None
 
     def earlier(self) -> List[Tuple[str, str]]:
-        """Records with open incidents beside the one that their link names, each with its id."""
+        """Open incidents, each behind its record's number, that may be from before the record was
+        opened again: the dedup key of its link has a count then, or the record is closed.
+        """
+        def may_be(number: str, incident_id: str) -> bool:
+            link = self.links.get(number)
+            if link is None:
+                return number in self.closed
+            first = (link.dedup_key or number).endswith(number)
+            return not first and link.pagerduty_id != incident_id
+
         return sorted((number, one) for number, ids in self.ids.items() for one in ids
-                      if number in self.closed or
-                      number in self.links and self.links[number].pagerduty_id != one)
+                      if may_be(number, one))
 
 
 def look(pack: Pack, step: Callable[[], None]) -> Overview:

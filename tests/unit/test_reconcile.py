@@ -17,6 +17,8 @@ from pagerduty_stackflow.reconcile import OPEN_STATES
 LISTS = 1 + len(OPEN_STATES) + 3
 """Requests of a run beside small systems: PagerDuty's list, StackFlow's open and finished states.
 """
+STORE_CALLS = 6
+"""Of such a run: start, progress read and written; links, ids and escalations listed."""
 BY_NAME = {one.name: one for one in DRIFTS}
 
 
@@ -76,8 +78,10 @@ def test_pairs_in_step_cost_nothing_beyond_the_lists(world):
         world.pair(person=CASEY if at % 2 else None)
         world.born_pair()
         world.record("P4")
+    calls = world.store.calls
     result = world.reconcile()
     assert (result["pairs"], result["in_step"], result["requests"]) == (12, 12, LISTS)
+    assert world.store.calls - calls == STORE_CALLS
     assert result["outcome"] == "already"
 
 

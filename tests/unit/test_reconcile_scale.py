@@ -51,9 +51,11 @@ def test_all_are_repaired_within_the_limits_as_a_dry_run_told_and_nothing_is_lef
     assert asked["read"] + asked["write"] <= 2 * DRIFTED  # one read and one write for each
     assert result["requests"] == sum(asked.values())
     before = crowd.written()
+    calls = crowd.store.calls
     second = crowd.reconcile()
     assert (crowd.written(), second["done"], second["failures"]) == (before, [], [])
     assert crowd.requests()["list"] <= 160
+    assert crowd.store.calls - calls <= 250  # two lists, a hundred names each, and some more
 
 
 @pytest.mark.skipif("eventlet" in sys.modules, reason="in a process that StackStorm has patched no "
