@@ -24,7 +24,8 @@ class OutOfStepError(PackError):
 class Tally:
     """Counts of a run. ``repairs`` are what was written (in a dry run: would be), ``failures`` the
     pairs that could not be brought in step, each with its error; ``error_of_run`` is what ended it
-    early, ``complete`` whether it came to the end of all lists.
+    early, ``complete`` whether it came to the end of all lists, ``unwritten`` why nothing is written
+    to the pair that was looked at last.
     """
 
     dry_run: bool
@@ -37,6 +38,7 @@ class Tally:
     failures: List[Dict[str, Any]] = field(default_factory=list)
     warnings: List[str] = field(default_factory=list)
     error_of_run: Optional[PackError] = None
+    unwritten: str = ""
 
     @property
     def pairs(self) -> int:
