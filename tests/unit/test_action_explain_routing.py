@@ -59,6 +59,12 @@ class ExplainRoutingTestCase(ActionTestCase):
                          ("warning", False, None))
         self.assertIn("stackflow_priority_raised", result["why"])
 
+    def test_a_priority_is_one_of_four_in_any_case(self):
+        self.assertEqual(self.explain(assignment_group=GROUP, priority="p1")["rule"],
+                         "stackflow_created")
+        error = self.fail_with("bad_input", assignment_group=GROUP, priority="high")
+        self.assertEqual(error["hint"], "give one of P1, P2, P3, P4")
+
     def test_a_group_without_an_entry_goes_to_the_default_service(self):
         self.config["default_pagerduty_service_id"] = self.database
         result = self.explain(assignment_group="Nobody Mapped", priority="P1")
