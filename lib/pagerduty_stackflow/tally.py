@@ -24,8 +24,8 @@ class OutOfStepError(PackError):
 class Tally:
     """Counts of a run. ``repairs`` are what was written (in a dry run: would be), ``failures`` the
     pairs that could not be brought in step, each with its error; ``error_of_run`` is what ended it
-    early, ``complete`` whether it came to the end of all lists, ``unwritten`` why nothing is written
-    to the pair that was looked at last.
+    early, ``complete`` whether it came to the end of all lists, ``unwritten`` why nothing was
+    written to the last pair.
     """
 
     dry_run: bool
