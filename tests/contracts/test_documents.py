@@ -132,3 +132,13 @@ def test_the_readmes_example_of_an_own_rule_does_what_it_says(tmp_path):
         site.stackflow.declare_major(number)
         site.settle(site.idle)
         assert site.paged(number).assignees == [site.kim]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs").glob("*.md")), ids=lambda path: path.name)
+def test_the_files_that_a_document_names_exist(path):
+    text = path.read_text(encoding="utf-8")
+    names = set(re.findall(r"`(?:[\w/]+/)?(\w+\.py)`", text))
+    names.update(name + ".py" for name in re.findall(r"`(test_\w+)`", text))
+    there = {file.name for folder in ("lib", "tests", "dev", "actions", "sensors")
+             for file in (ROOT / folder).rglob("*.py")}
+    assert names - there == set()
