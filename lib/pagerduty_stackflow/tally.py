@@ -90,6 +90,8 @@ class Tally:
         words = "%d of %d pairs were in step, %d %s" % (
             self.in_step, self.pairs, self.repaired,
             "would be repaired" if self.dry_run else "were repaired")
-        if not self.complete:
+        if self.error_of_run is not None:
+            words += "; ended by an error"
+        elif not self.complete:
             words += "; stopped at its time limit, the next run goes on"
         return words
