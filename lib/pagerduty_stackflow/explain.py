@@ -70,7 +70,10 @@ def _rule(pack: Pack, route: Route, group: Optional[str], category: Optional[str
         return "stackflow_reopened", "it was resolved and is open again, which triggers a new alert"
     if link is not None and link.joined:
         if link.service_id in (None, route.mapping.service_id):
-            return None, "it is paged there already, and kept in step whatever its priority"
+            seen = link.seen or link.pagerduty_id is not None
+            return None, "%s, and it is kept in step whatever its priority" % (
+                "it is paged there already" if seen else "an alert was sent there already (whether "
+                "PagerDuty opened an incident of it, sync_status shows)")
         if find_route(settings, group, category) is None:
             return None, "it is paged by %s, and the default service serves opening only" % \
                 link.service_id

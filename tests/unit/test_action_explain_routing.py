@@ -5,7 +5,7 @@ from __future__ import annotations
 from action_site import (GROUP, HTML, REST_KEY, TOKEN, UNKNOWN_ID, UNKNOWN_NUMBER, ActionTestCase)
 from explain_routing import ExplainRoutingAction
 
-from pagerduty_stackflow import sync
+from pagerduty_stackflow import reconcile, sync
 
 SHOWN = {"entry", "service_id", "service_name", "service_url", "key", "escalation_policy",
          "warnings", "assignment_group", "category", "priority", "severity", "reaches_threshold",
@@ -86,7 +86,10 @@ class ExplainRoutingTestCase(ActionTestCase):
         number = self.paged()
         result = self.explain(incident_id=number)
         self.assertIsNone(result["rule"])
-        self.assertIn("paged there already", result["why"])
+        self.assertIn("an alert was sent there already", result["why"])
+        self.assertIn("sync_status", result["why"])
+        self.use_case(reconcile.reconcile, incident_id=number)
+        self.assertIn("paged there already", self.explain(incident_id=number)["why"])
 
     def test_a_paged_incident_moves_with_its_group(self):
         number = self.paged()
