@@ -252,7 +252,7 @@ class Walk:
         if created_at < self._start:
             return "created before the pack was installed"
         if created_at > self._pack.clock.now() - YOUNG:
-            return "younger than two minutes: its event is on its way"
+            return "younger than two minutes: left to its own event"
         return ""
 
     def _may_be_ours(self, created_at: Optional[datetime]) -> bool:

@@ -110,8 +110,7 @@ def test_the_connection_is_checked_and_a_service_tested_in_chat(scene: Scene) ->
     execution, messages = scene.target.chat("pd check")
     assert execution.status == "succeeded" and len(messages) == 2
     assert "checks are ok, 0 failed" in messages[1]
-    assert ("vendor_connector is for you to look at: see that Admin -> Integration Hub -> PagerDuty "
-            "is switched off in StackFlow") in messages[1].splitlines()
+    assert "vendor_connector was skipped: StackFlow's own PagerDuty connector" in messages[1]
     _, messages = scene.target.chat("pd test production api")
     assert messages[0].startswith("Sending a test event to production api")
     incident, = [one for one in scene.pagerduty.incidents() if one.id in messages[1]]
