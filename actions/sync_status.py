@@ -1,4 +1,4 @@
-"""Shows both live states of an incident, the link, and what a reconcile would do."""
+"""Shows both sides of an incident, the link, and what a reconcile would do, or why nothing."""
 
 from st2common.runners.base_action import Action
 
@@ -9,7 +9,7 @@ __all__ = ["SyncStatusAction"]
 
 
 class SyncStatusAction(Action):
-    """Shows both live states of an incident, the link, and what a reconcile would do."""
+    """Shows both sides of an incident, the link, and what a reconcile would do, or why nothing."""
 
     def run(self, incident_id):
         return perform(self, views.sync_status, incident_id=incident_id)

@@ -40,7 +40,8 @@ class Site(World):
         if not (self.listening and url.startswith(LISTENER + "/")):
             raise OSError("nobody is there")
         if not url.endswith("/webhooks/pagerduty"):
-            return super()._receive(url, headers, body)
+            known = self.settings.stackflow.webhook_secrets
+            return super()._receive(url, headers, body) if known else 503
         named = {name.lower(): value for name, value in headers.items()}
         try:
             number = webhooks.verify(body, named["x-pagerduty-signature"],
@@ -263,6 +264,10 @@ def silent_stackflow(site):
     del site.stackflow.subscriptions[:]
 
 
+def no_stackflow_secret(site):
+    site.change("stackflow", webhook_secrets=[])
+
+
 def outbound_at_pagerduty(site):
     site.stackflow.subscribe("https://events.pagerduty.com/v2/enqueue", name="Notify PagerDuty")
 
@@ -330,6 +335,8 @@ class Wrong(NamedTuple):
 SEND, RECORD = "send_test_event", "wait_for_record"
 WRONG = [
     Wrong(revoke_key, "pagerduty_api_key", GUIDE_401[0], GUIDE_401[1], SEND),
+    Wrong(revoke_key, "pagerduty_api_key", GUIDE_401[0], "datastore key behind pagerduty.api_key",
+          SEND),
     Wrong(forbidden_key, "pagerduty_api_key", "403", "may not do this"),
     Wrong(no_key, "pagerduty_secret", "an integration key, not a REST API key", "API Access Keys",
           SEND),
@@ -383,6 +390,8 @@ WRONG = [
     Wrong(extension_at_listener, "duplicate_webhooks", "on P5678CD", GUIDE_TWICE[1]),
     Wrong(silent_stackflow, "stackflow_webhook", LISTENER + "/webhooks/stackflow",
           "Outbound Webhooks"),
+    Wrong(no_stackflow_secret, "stackflow_webhook", "stackflow.webhook_secrets is empty",
+          "restart the sensor"),
     Wrong(outbound_at_pagerduty, "other_sender", "'Notify PagerDuty'", GUIDE_TWICE[1]),
     Wrong(outbound_at_the_events_proxy, "other_sender", "pages.example", GUIDE_TWICE[1], SEND),
     Wrong(outbound_with_a_key, "other_sender", GUIDE_TWICE[0], GUIDE_TWICE[1]),

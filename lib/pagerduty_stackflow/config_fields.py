@@ -116,7 +116,7 @@ def _list(each: Field) -> Field:
     return Field("array", default=[], each=each)
 
 
-_HTTPS = "an https URL (plain http for loopback only), "
+_HTTPS = "an https URL (plain http for loopback only) "
 _BASE_URL = _text(_HTTPS + "to which the paths of the API are appended", check=_url)
 _HEADER = _matches(r"[A-Za-z0-9-]+", "is not the name of a header")
 _WEBHOOK_SECRETS = _list(_text("the secret that deliveries are signed with", secret=True))

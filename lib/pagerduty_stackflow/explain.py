@@ -6,7 +6,8 @@ from __future__ import annotations
 from typing import Any, Dict, List, Optional, Tuple
 
 from .errors import BadInputError, NotFoundError, PackError
-from .incidents import StackFlowIncident, is_stackflow_number, parse_time, reaches
+from .incidents import (PRIORITIES, StackFlowIncident, is_stackflow_number, parse_time,
+                        reaches)
 from .links import Link
 from .merge import DONE_STATES
 from .pack import Pack
@@ -25,8 +26,11 @@ def explain_routing(pack: Pack, incident_id: Optional[str] = None,
 
     Of ``incident_id`` the group, category and priority are read, and those that are given stand in
     their place. The key is shown as its position in the config and its fingerprint. RoutingError
-    for a group that leads nowhere, BadInputError where there is neither incident nor group.
+    for a group that leads nowhere, BadInputError where there is neither incident nor group, or
+    another priority than P1 to P4.
     """
+    if priority and priority.strip().upper() not in PRIORITIES:
+        raise BadInputError("priority is %r" % priority, "give one of " + ", ".join(PRIORITIES))
     record: Optional[StackFlowIncident] = None
     if incident_id:
         number: Optional[str] = incident_id
@@ -40,7 +44,7 @@ def explain_routing(pack: Pack, incident_id: Optional[str] = None,
                             "give incident_id or assignment_group")
     group = assignment_group or (record.assignment_group if record else None)
     wanted = category or (record.category if record else None)
-    level = priority or (record.priority if record else None)
+    level = priority.strip().upper() if priority else record.priority if record else None
     route = route_for_opening(pack.settings, group, wanted)
     link = pack.links.read(record.number)[0] if record else None
     rule, why = _rule(pack, route, group, wanted, level, record, link)
@@ -66,7 +70,10 @@ def _rule(pack: Pack, route: Route, group: Optional[str], category: Optional[str
         return "stackflow_reopened", "it was resolved and is open again, which triggers a new alert"
     if link is not None and link.joined:
         if link.service_id in (None, route.mapping.service_id):
-            return None, "it is paged there already, and kept in step whatever its priority"
+            seen = link.seen or link.pagerduty_id is not None
+            return None, "%s, and it is kept in step whatever its priority" % (
+                "it is paged there already" if seen else "an alert was sent there already (whether "
+                "PagerDuty opened an incident of it, sync_status shows)")
         if find_route(settings, group, category) is None:
             return None, "it is paged by %s, and the default service serves opening only" % \
                 link.service_id

@@ -80,7 +80,7 @@ class Walk:
             pack.links = Links(Unwritten(pack.store))
         self.tally = Tally(dry_run)
         self._pack = pack
-        self._repair = Repair(pack, self.tally, self._may_open)
+        self._repair = Repair(pack, self.tally, self._objection)
         self._since = since
         self._end = pack.clock.monotonic() + TIME_LIMIT
         self._begun = pack.clock.now()
@@ -243,20 +243,24 @@ class Walk:
 
     # What a run may do.
 
-    def _may_open(self, created_at: Optional[datetime]) -> bool:
-        """Whether to open the other side of an incident: not of one whose age nobody knows."""
+    def _objection(self, created_at: Optional[datetime]) -> str:
+        """Why not to open the other side of an incident; "" where it may be opened."""
         if created_at is None:
-            return False
+            return "nobody knows when it was created"
         if self._since is not None:
-            return created_at >= self._since
-        return self._start <= created_at <= self._pack.clock.now() - YOUNG
+            return "" if created_at >= self._since else "created before the given time"
+        if created_at < self._start:
+            return "created before the pack was installed"
+        if created_at > self._pack.clock.now() - YOUNG:
+            return "younger than two minutes: left to its own event"
+        return ""
 
     def _may_be_ours(self, created_at: Optional[datetime]) -> bool:
         """Whether to look for the other side of an incident: of one from before the first run only
         once, as its link may have been lost with all others.
         """
         old = created_at is not None and created_at < self._start
-        return self._may_open(created_at) or (old and "complete_at" not in self._progress)
+        return not self._objection(created_at) or (old and "complete_at" not in self._progress)
 
     def _in_time(self) -> None:
         if self._pack.clock.monotonic() > self._end:

@@ -24,23 +24,25 @@ FRESH = 3.0
 """Seconds for which a row of StackFlow's list counts as read just now."""
 SAFE = frozenset((merge.ACKNOWLEDGE, merge.RESOLVE))
 """Writes that do no harm where PagerDuty moved on since it was listed."""
+ON_ITS_WAY = "triggered, and PagerDuty shows no incident yet: look again in two minutes"
+SHARED = "its PagerDuty incident stands for other open records too"
 
 
 class Repair:
     """Settles what is out of step, or in a dry run only tells it to the tally.
 
-    ``may_open`` says whether the other side of an incident may be opened, from its creation time;
+    ``objection`` says from its creation time why the other side of an incident is not to be opened;
     ``lists`` is what is known of both sides before anything is read. What cannot be brought in step
     raises PackError.
     """
 
     def __init__(self, pack: Pack, tally: Tally,
-                 may_open: Callable[[Optional[datetime]], bool]) -> None:
+                 objection: Callable[[Optional[datetime]], str]) -> None:
         self.lists = Overview()
         self._settled: Set[str] = set()
         self._pack = pack
         self._tally = tally
-        self._may_open = may_open
+        self._objection = objection
 
     def record(self, number: str, row: Optional[StackFlowIncident] = None,
                read_at: float = 0.0) -> None:
@@ -86,9 +88,13 @@ class Repair:
         if numbers:
             return
         row = self.lists.incidents.get(incident_id) or pack.rest.incident(incident_id)
-        if entry_of_service(pack.settings, row.service_id) and self._may_open(row.created_at):
-            if decision_of(pack, _born(row)).writes:
-                self.pair(_born(pack.rest.incident(incident_id)))
+        decision = decision_of(pack, _born(row))
+        self._tally.unwritten = (
+            "service %s is not in service_mapping" % row.service_id
+            if entry_of_service(pack.settings, row.service_id) is None else
+            self._objection(row.created_at) if decision.writes else decision.reason)
+        if not self._tally.unwritten:
+            self.pair(_born(pack.rest.incident(incident_id)))
 
     def earlier(self, number: str, incident_id: str) -> None:
         """Resolve an open incident that a record had before it was opened again: PagerDuty accepted
@@ -117,13 +123,16 @@ class Repair:
         decision = decision_of(self._pack, pair)
         self._settled.add(link.number)
         self.lists.unlinked.discard(incident_id or "")
-        if is_unseen(pair) and not is_on_its_way(self._pack, link):
+        unseen = is_unseen(pair)
+        if unseen and not is_on_its_way(self._pack, link):
             self._report_unseen(pair)
-        if not self._is_permitted(pair, decision):
+        self._tally.unwritten = self._forbids(pair, decision)
+        if self._tally.unwritten:
             return
         writes = decision.pagerduty + decision.stackflow
+        self._tally.unwritten = ON_ITS_WAY if unseen else decision.reason
         if merge.RESOLVE in writes and waits_for(self._pack, pair):
-            writes = ()
+            writes, self._tally.unwritten = (), SHARED
         if link.last_resort and ends_incident(pair, decision):
             writes += ("last_resort",)
         if not self._tally.dry_run:
@@ -135,17 +144,18 @@ class Repair:
         self._tally.repaired += bool(writes)
         self._tally.in_step += not writes
 
-    def _is_permitted(self, pair: Pair, decision: merge.Decision) -> bool:
-        """Whether it opens nothing that is too old or too young; RoutingError where nobody would be
-        paged.
+    def _forbids(self, pair: Pair, decision: merge.Decision) -> str:
+        """Why not to carry it out: it would open what is too old or too young. RoutingError where
+        nobody would be paged.
         """
         if merge.CREATE in decision.stackflow and pair.incident is not None:
-            return self._may_open(pair.incident.created_at)
+            return self._objection(pair.incident.created_at)
         if merge.TRIGGER in decision.pagerduty and pair.record is not None:
-            if not pair.link.joined and not self._may_open(pair.record.created_at):
-                return False
+            objection = "" if pair.link.joined else self._objection(pair.record.created_at)
+            if objection:
+                return objection
             self._check_route(pair.record)
-        return True
+        return ""
 
     def _check_route(self, record: StackFlowIncident) -> None:
         route_for_opening(self._pack.settings, record.assignment_group, record.category)

@@ -83,12 +83,16 @@ def route_for_opening(settings: Settings, group: Optional[str], category: Option
 
 
 def unmapped_group(settings: Settings, group: Optional[str]) -> RoutingError:
-    """The error for a group without an entry; it names the nearest ones."""
+    """The error for a group without an entry, or for none; it names the nearest ones."""
+    if not (group or "").strip():
+        return RoutingError(
+            "there is no assignment group, so nobody would be paged",
+            "give the incident a group in StackFlow, or set default_pagerduty_service_id")
     names = sorted({entry.assignment_group for entry in settings.service_mapping})
     listed = ", ".join(map(repr, nearest_groups(group, names) or names[:3]))
     return RoutingError(
         "assignment group %r has no entry in service_mapping, so nobody would be paged; nearest: %s"
-        % (group or "", listed),
+        % (group, listed),
         "add the group to service_mapping, set default_pagerduty_service_id, or correct the group "
         "in StackFlow")
 

@@ -24,7 +24,8 @@ class OutOfStepError(PackError):
 class Tally:
     """Counts of a run. ``repairs`` are what was written (in a dry run: would be), ``failures`` the
     pairs that could not be brought in step, each with its error; ``error_of_run`` is what ended it
-    early, ``complete`` whether it came to the end of all lists.
+    early, ``complete`` whether it came to the end of all lists, ``unwritten`` why nothing was
+    written to the last pair.
     """
 
     dry_run: bool
@@ -37,6 +38,7 @@ class Tally:
     failures: List[Dict[str, Any]] = field(default_factory=list)
     warnings: List[str] = field(default_factory=list)
     error_of_run: Optional[PackError] = None
+    unwritten: str = ""
 
     @property
     def pairs(self) -> int:
@@ -88,6 +90,8 @@ class Tally:
         words = "%d of %d pairs were in step, %d %s" % (
             self.in_step, self.pairs, self.repaired,
             "would be repaired" if self.dry_run else "were repaired")
-        if not self.complete:
+        if self.error_of_run is not None:
+            words += "; ended by an error"
+        elif not self.complete:
             words += "; stopped at its time limit, the next run goes on"
         return words

@@ -52,13 +52,15 @@ def get_incident(pack: Pack, incident_id: str) -> Dict[str, Any]:
 
 
 def sync_status(pack: Pack, incident_id: str) -> Dict[str, Any]:
-    """What :func:`get_incident` shows, and what a reconcile would do: whether the pair is ``in_step``,
-    what it ``would`` write, and why it could not (``failures``).
+    """What :func:`get_incident` shows, and what a reconcile would do: whether the pair is ``in_step``
+    and for which ``reason`` nothing is written, what it ``would`` write, and why it could not
+    (``failures``).
     """
     shown = get_incident(pack, incident_id)
     found = reconcile(pack, incident_id, dry_run=True)
-    return dict(shown, in_step=found.ok and not found.repairs, would=found.repairs,
-                failures=found.failures)
+    in_step = found.ok and not found.repairs
+    return dict(shown, in_step=in_step, reason=found.unwritten if in_step else None,
+                would=found.repairs, failures=found.failures)
 
 
 def _shown(incident: PagerDutyIncident) -> Dict[str, Any]:

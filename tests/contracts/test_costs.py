@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from sync_costs import ROWS, spent
 
-TEXT = (Path(__file__).resolve().parents[2] / "docs" / "performance.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+TEXT = (DOCS / "performance.md").read_text(encoding="utf-8")
+SCALING = (DOCS / "scaling.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
@@ -23,3 +25,15 @@ def test_the_document_names_the_numbers(row):
     line, = re.findall(r"(?m)^\| %s \|(.*)\|$" % re.escape(row.name), TEXT)
     shown = [int(cell) for cell in re.findall(r"\d+(?= \|)", line + "|")[:2]]
     assert shown == [len(row.requests), len(row.calls)]
+
+
+@pytest.mark.parametrize("shown, name", [
+    ("created in StackFlow, paged", "created"), ("reopened in StackFlow", "opened again"),
+    ("group changed", "handed to another group"),
+    ("triggered in PagerDuty", "triggered in PagerDuty"),
+    ("acknowledged, resolved, reopened in PagerDuty", "reopened in PagerDuty")])
+def test_limits_are_reckoned_with_the_requests_that_an_event_costs(shown, name):
+    """Those are left out whose echo costs requests too."""
+    line, = re.findall(r"(?m)^\| %s \|(.*)\|$" % re.escape(shown), SCALING)
+    row, = [one for one in ROWS if one.name == name]
+    assert sum(map(int, re.findall(r"\d+", line))) == len(row.requests)

@@ -9,14 +9,17 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pack_copy import copy_pack
 
 from dev import reference
+from dev.site import PLATFORM, LocalSite, Site
 from pagerduty_stackflow.clock import Clock
 from pagerduty_stackflow.diagnosis import STEPS
 from pagerduty_stackflow.listener import STATUSES, Listener
 
 ROOT = Path(__file__).resolve().parents[2]
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 UNKNOWNS = (ROOT / "docs" / "unknowns.md").read_text(encoding="utf-8")
 LIB = sorted((ROOT / "lib").rglob("*.py"))
 SCHEMA = yaml.safe_load((ROOT / "config.schema.yaml").read_text(encoding="utf-8"))
@@ -114,3 +117,28 @@ def test_anchors_within_the_documents_lead_to_headings():
             headings = {re.sub(r"[^\w\- ]", "", line.lstrip("# ")).lower().replace(" ", "-")
                         for line in target.splitlines() if line.startswith("#")}
             assert anchor in headings, anchor
+
+
+def test_the_readmes_example_of_an_own_rule_does_what_it_says(tmp_path):
+    text = re.search(r"```yaml\n(name: .+?)```", README, re.S).group(1)
+    pack = copy_pack(tmp_path / "pack")
+    rule = pack / "rules" / "own.yaml"
+    with Site() as another:  # every site has the same ids
+        rule.write_text(text.replace("PXXXXXX", another.command_policy).replace(
+            "pack: default", "pack: pagerduty_stackflow"), encoding="utf-8")
+    with LocalSite(pack=str(pack)) as site:
+        number = site.stackflow.create_incident("Checkout is down", "P1", group=PLATFORM)
+        site.settle(site.idle)
+        site.stackflow.declare_major(number)
+        site.settle(site.idle)
+        assert site.paged(number).assignees == [site.kim]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs").glob("*.md")), ids=lambda path: path.name)
+def test_the_files_that_a_document_names_exist(path):
+    text = path.read_text(encoding="utf-8")
+    names = set(re.findall(r"`(?:[\w/]+/)?(\w+\.py)`", text))
+    names.update(name + ".py" for name in re.findall(r"`(test_\w+)`", text))
+    there = {file.name for folder in ("lib", "tests", "dev", "actions", "sensors")
+             for file in (ROOT / folder).rglob("*.py")}
+    assert names - there == set()

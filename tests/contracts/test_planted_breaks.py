@@ -5,17 +5,12 @@ Each is planted in a copy of the pack; what StackStorm 3.9.0 printed is in docs/
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
-
 import pytest
+from pack_copy import copy_pack
 
 from dev.local_stackstorm import RegistrationError
 from dev.site import LocalSite, wait_for
 
-ROOT = Path(__file__).resolve().parents[2]
-PACK = ("pack.yaml", "config.schema.yaml", "actions", "sensors", "rules", "workflows", "aliases",
-        "policies", "lib")
 SECONDS = 30
 
 
@@ -23,14 +18,7 @@ SECONDS = 30
 def broken(tmp_path):
     """A copy of the pack in which a text of one file is another."""
     def plant(name, old, new):
-        pack = tmp_path / "pack"
-        for each in PACK:
-            source = ROOT / each
-            if source.is_dir():
-                shutil.copytree(source, pack / each, symlinks=True)
-            else:
-                pack.mkdir(exist_ok=True)
-                shutil.copy(source, pack / each)
+        pack = copy_pack(tmp_path / "pack")
         text = (pack / name).read_text(encoding="utf-8")
         assert old in text
         (pack / name).write_text(text.replace(old, new), encoding="utf-8")

@@ -79,6 +79,16 @@ def test_drift_is_shown_and_repaired_in_chat(scene: Scene) -> None:
     scene.target.start_sensor()
 
 
+def test_a_status_says_why_nothing_would_be_done_and_what_was_merged(scene: Scene) -> None:
+    low = scene.opened("P3")
+    assert say(scene, "pd status " + low).splitlines()[-1] == (
+        "A reconcile would do nothing: under the priority threshold")
+    (_, source), (_, target) = scene.pair(), scene.pair()
+    scene.pagerduty.merge(target.id, [source.id], scene.site.casey)
+    scene.settle()
+    assert "resolved, merged into %s, on" % target.id in say(scene, "pd status " + source.id)
+
+
 def test_what_is_open_who_is_on_call_and_where_a_group_leads_can_be_asked(scene: Scene) -> None:
     number, incident = scene.pair()
     answer = say(scene, "pd list")
@@ -100,6 +110,7 @@ def test_the_connection_is_checked_and_a_service_tested_in_chat(scene: Scene) ->
     execution, messages = scene.target.chat("pd check")
     assert execution.status == "succeeded" and len(messages) == 2
     assert "checks are ok, 0 failed" in messages[1]
+    assert "vendor_connector was skipped: StackFlow's own PagerDuty connector" in messages[1]
     _, messages = scene.target.chat("pd test production api")
     assert messages[0].startswith("Sending a test event to production api")
     incident, = [one for one in scene.pagerduty.incidents() if one.id in messages[1]]

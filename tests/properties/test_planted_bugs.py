@@ -54,7 +54,7 @@ BUGS: Dict[str, Any] = {
     "what is older than the pack is paged by an event": (
         sync, "before_start", lambda _: always(False)),
     "what is older than the pack is opened by the reconcile": (
-        reconcile.Walk, "_may_open", lambda _: always(True)),
+        reconcile.Walk, "_objection", lambda _: always("")),
     "an incident without a link is not looked for": (
         repair.Repair, "incident", lambda _: always(None)),
     "the link is not written": (Links, "write", lambda _: always(None)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from action_site import (GROUP, HTML, REST_KEY, TOKEN, UNKNOWN_ID, UNKNOWN_NUMBER, ActionTestCase)
 from explain_routing import ExplainRoutingAction
 
-from pagerduty_stackflow import sync
+from pagerduty_stackflow import reconcile, sync
 
 SHOWN = {"entry", "service_id", "service_name", "service_url", "key", "escalation_policy",
          "warnings", "assignment_group", "category", "priority", "severity", "reaches_threshold",
@@ -59,6 +59,12 @@ class ExplainRoutingTestCase(ActionTestCase):
                          ("warning", False, None))
         self.assertIn("stackflow_priority_raised", result["why"])
 
+    def test_a_priority_is_one_of_four_in_any_case(self):
+        self.assertEqual(self.explain(assignment_group=GROUP, priority="p1")["rule"],
+                         "stackflow_created")
+        error = self.fail_with("bad_input", assignment_group=GROUP, priority="high")
+        self.assertEqual(error["hint"], "give one of P1, P2, P3, P4")
+
     def test_a_group_without_an_entry_goes_to_the_default_service(self):
         self.config["default_pagerduty_service_id"] = self.database
         result = self.explain(assignment_group="Nobody Mapped", priority="P1")
@@ -80,7 +86,10 @@ class ExplainRoutingTestCase(ActionTestCase):
         number = self.paged()
         result = self.explain(incident_id=number)
         self.assertIsNone(result["rule"])
-        self.assertIn("paged there already", result["why"])
+        self.assertIn("an alert was sent there already", result["why"])
+        self.assertIn("sync_status", result["why"])
+        self.use_case(reconcile.reconcile, incident_id=number)
+        self.assertIn("paged there already", self.explain(incident_id=number)["why"])
 
     def test_a_paged_incident_moves_with_its_group(self):
         number = self.paged()

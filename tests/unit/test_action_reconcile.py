@@ -109,6 +109,7 @@ class ReconcileTestCase(ActionTestCase):
         result = self.reconcile(False)
         self.assertIn("not JSON", result["error"]["message"])
         self.assertIs(result["complete"], False)
+        self.assertTrue(result["reason"].endswith("; ended by an error"), result["reason"])
 
     def test_a_key_that_pagerduty_refuses_is_a_credentials_error(self):
         self.pagerduty.revoke_api_key(REST_KEY)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from action_site import ERROR, HTML, REST_KEY, TOKEN, UNKNOWN_ID, UNKNOWN_NUMBER, ActionTestCase
 from sync_status import SyncStatusAction
 
+from pagerduty_stackflow import sync
+
 SHOWN = {"stackflow_id", "pagerduty_incident_id", "dedup_key", "stackflow", "pagerduty", "link",
-         "stackflow_url", "pagerduty_url", "in_step", "would", "failures"}
+         "stackflow_url", "pagerduty_url", "in_step", "reason", "would", "failures"}
 
 
 class SyncStatusTestCase(ActionTestCase):
@@ -25,6 +27,7 @@ class SyncStatusTestCase(ActionTestCase):
             result = self.show(incident_id)
             self.assertEqual((result["in_step"], result["would"], result["failures"]),
                              (True, [], []))
+            self.assertEqual(result["reason"], "in step")
             self.assertEqual((result["stackflow"]["state"], result["pagerduty"]["status"],
                               result["link"]["pagerduty"]), ("new", "triggered", "open"))
 
@@ -34,8 +37,27 @@ class SyncStatusTestCase(ActionTestCase):
         result = self.show(number)
         entry, = result["would"]
         self.assertEqual((entry["writes"], entry["reason"]), (["resolve"], "resolved in StackFlow"))
-        self.assertIs(result["in_step"], False)
+        self.assertEqual((result["in_step"], result["reason"]), (False, None))
         self.assertEqual(self.incident(number).status, "triggered")
+
+    def test_what_has_no_other_side_shows_why_a_reconcile_opens_none(self):
+        young, low = self.record(), self.record("P3")
+        self.assertIn("younger than two minutes", self.show(young)["reason"])
+        self.assertEqual(self.show(low)["reason"], "under the priority threshold")
+        self.stackflow.set_state(young, "resolved")
+        self.assertIn("resolved in StackFlow before", self.show(young)["reason"])
+
+    def test_what_is_older_than_the_pack_shows_that_it_is(self):
+        number = self.record()
+        self.action_service.set_value("pagerduty_stackflow.start", "2999-01-01T00:00:00Z",
+                                      local=False)
+        self.assertEqual(self.show(number)["reason"], "created before the pack was installed")
+
+    def test_a_trigger_whose_incident_is_not_visible_yet_shows_that(self):
+        number = self.record()
+        self.pagerduty.disable_service(self.service)  # which drops it
+        self.use_case(sync.trigger_incident, incident_id=number, force=True)
+        self.assertIn("PagerDuty shows no incident yet", self.show(number)["reason"])
 
     def test_a_pair_that_a_reconcile_could_not_repair_shows_why(self):
         number = self.paged()
@@ -50,6 +72,7 @@ class SyncStatusTestCase(ActionTestCase):
     def test_an_incident_without_a_record(self):
         result = self.show(self.born_in_pagerduty(service=self.unmapped))
         self.assertEqual((result["in_step"], result["stackflow"]), (True, None))
+        self.assertEqual(result["reason"], "service %s is not in service_mapping" % self.unmapped)
 
     def test_what_neither_side_knows_is_not_found(self):
         for incident_id in (UNKNOWN_NUMBER, UNKNOWN_ID):

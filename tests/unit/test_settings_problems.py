@@ -8,7 +8,7 @@ from pagerduty_stackflow.settings import load
 
 SERVICE = "service_mapping[0]."
 TARGET = {"priority": "P1", "metric": "resolution", "minutes": 60}
-HTTPS = "give an https URL (plain http for loopback only), "
+HTTPS = "give an https URL (plain http for loopback only) "
 INSTANCE = ("give the https URL of the instance (plain http for loopback only) without a path, "
             "such as https://acme.stackflow-tech.com")
 DATASTORE = 'give the plain value, or "{{ st2kv.system.name }}" with a datastore key that holds it'

@@ -310,6 +310,11 @@ def test_cognito_refuses(site, kind, words, hint, retryable):
     assert USER not in error.message and len(site.stackflow.requests) == 1
 
 
+def test_a_token_url_left_over_from_client_credentials_is_told_as_such(site):
+    site.configure(dict(COGNITO, token_url=OAUTH["token_url"]))
+    assert "leave it out" in site.fail().hint
+
+
 def test_the_simulated_cognito_refuses_too(site):
     site.configure(dict(COGNITO, password="wrong-0123456789"))
     assert "user name or password is wrong" in site.fail().message

@@ -42,9 +42,11 @@ def api_key(facts: Facts) -> Optional[Finding]:
     except (ApiError, CredentialsError) as error:
         if not is_refused(error):
             raise
-        region = facts.settings.pagerduty.region
+        settings = facts.settings.pagerduty
+        place = "; here that is the datastore key behind pagerduty.api_key" * bool(settings.api_key)
         return failed("401 on API calls: %s" % UNAUTHORIZED[0],
-                      "%s; or correct pagerduty.region (now %s)" % (UNAUTHORIZED[1], region), error)
+                      "%s%s; or correct pagerduty.region (now %s)" % (
+                          UNAUTHORIZED[1], place, settings.region), error)
     return None
 
 

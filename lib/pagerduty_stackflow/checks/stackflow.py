@@ -102,8 +102,12 @@ def outbound_webhook(facts: Facts) -> Optional[Finding]:
         urls = [str(row.get("url") or "") for row in facts.outbound_webhooks()]
     except NotFoundError:
         return skipped("this StackFlow does not list its webhooks", LOOK_AT_WEBHOOKS)
-    if any(same_url(url, wanted) for url in urls):
+    called = any(same_url(url, wanted) for url in urls)
+    if called and facts.settings.stackflow.webhook_secrets:
         return None
+    if called:
+        return failed("stackflow.webhook_secrets is empty, so every delivery is answered 503",
+                      "put the secret of StackFlow's outbound webhook there and restart the sensor")
     if "StackFlowPollingSensor" in facts.pack.links.polled_by():
         return skipped("no outbound webhook of StackFlow calls %s; StackFlowPollingSensor polls" %
                        wanted, "make sure that the sensor is enabled")

@@ -122,7 +122,7 @@ def write_right(facts: Facts) -> Optional[Finding]:
         if status_of(error) != 403:
             return unproved
         return failed("the key may only read: %s" % error.message,
-                      "generate a Read/Write API key in PagerDuty and update it in Secrets Manager",
+                      "generate a Read/Write API key in PagerDuty, and store it in its place",
                       error)
 
 

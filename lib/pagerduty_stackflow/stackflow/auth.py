@@ -212,6 +212,8 @@ _WRONG_PASSWORD = ("the user name or password is wrong",
 _FLOW = ("the app client does not allow this way to sign in",
          "enable it for the app client in Cognito, or choose another stackflow.auth.method")
 _ENDPOINT = ("the token endpoint is wrong", "check stackflow.auth.token_url")
+_NOT_COGNITO = ("stackflow.auth.token_url answers as no Cognito does",
+                "leave it out: with user_password it stands in place of Cognito's own endpoint")
 _OAUTH = {  # RFC 6749, 5.2
     "invalid_client": _WRONG_CLIENT,
     "invalid_grant": _WRONG_CLIENT,
@@ -242,7 +244,7 @@ def _refusal(error: ApiError, auth: StackFlowAuth) -> Exception:
         if code in ("TooManyRequestsException", "LimitExceededException"):
             return CredentialsError("StackFlow sign-in: Cognito is asked too often (%s)" %
                                     error.message, "wait some minutes and run it again", True)
-        known = _COGNITO.get(code)
+        known = _NOT_COGNITO if auth.token_url and error.code is None else _COGNITO.get(code)
     else:
         known = next((_OAUTH[word] for word in _OAUTH if word in error.message), None)
         if known is None and error.status in (401, 403):
