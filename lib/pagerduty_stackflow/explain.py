@@ -10,7 +10,7 @@ from .incidents import StackFlowIncident, is_stackflow_number, parse_time, reach
 from .links import Link
 from .merge import DONE_STATES
 from .pack import Pack
-from .pagerduty.account import OnCall
+from .pagerduty.account import SILENT, OnCall
 from .pagerduty.events import fingerprint
 from .pairs import numbers_of
 from .routing import (Route, entries_for, entry_of_service, find_route, priority_for,
@@ -117,7 +117,7 @@ def _destination(pack: Pack, entry: ServiceMapping) -> Dict[str, Any]:
     try:
         service = pack.account.service(entry.service_id)
         policy = {"id": service.policy_id, "name": service.policy_name}
-        if service.status in ("disabled", "maintenance"):
+        if service.status in SILENT:
             warnings.append("the service is %s: nobody is paged" % service.status)
     except PackError as error:  # the routing itself needs no REST key
         warnings.append("the escalation policy is not known: %s" % error.message)

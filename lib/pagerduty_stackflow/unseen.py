@@ -12,15 +12,15 @@ from .errors import NotFoundError, PackError
 from .incidents import parse_time
 from .links import Link
 from .pack import Pack
+from .pagerduty.account import SILENT
 from .pairs import Pair
 from .sync import settle
 from .writing import Words
 
 PATIENCE = timedelta(minutes=2)
 """After this time a trigger whose incident is not visible counts as lost."""
-SILENT = ("disabled", "maintenance")
-"""Statuses of a service that opens no incidents (REST API, Service, `status`)."""
 UP = "up"
+"""In place of every other status of a service, in the link."""
 
 
 class UnseenError(PackError):

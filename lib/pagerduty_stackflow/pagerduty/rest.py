@@ -249,10 +249,10 @@ def _note(row: Mapping[str, Any]) -> Note:
 
 
 def _inner(body: Mapping[str, Any], name: str, kind: Type[Inner]) -> Inner:
-    """What an answer wraps. An answer without it is no proof of absence, so that is an error."""
+    """What an answer wraps."""
     inner = body.get(name)
     if not isinstance(inner, kind):
-        raise _no_answer(name)
+        raise no_answer(name)
     return inner
 
 
@@ -260,10 +260,11 @@ def _incident(row: Mapping[str, Any]) -> PagerDutyIncident:
     """An incident with an id that can be asked for again."""
     incident = PagerDutyIncident.from_rest(row)
     if not PAGERDUTY_ID.match(incident.id):
-        raise _no_answer("incident")
+        raise no_answer("incident")
     return incident
 
 
-def _no_answer(what: str) -> ApiError:
+def no_answer(what: str) -> ApiError:
+    """The error for an answer without what was asked for: it proves no absence."""
     return ApiError("PagerDuty's answer holds no %s" % what,
                     "check pagerduty.api_url; a proxy may be answering", True, PAGERDUTY)
