@@ -8,15 +8,13 @@ from typing import Any, Dict, List, Optional, Sequence
 from .checks.facts import PAGERDUTY_PATH, same_url
 from .checks.webhooks import needed_events
 from .errors import ApiError, BadInputError, ConfigError, DatastoreError, NotFoundError, PackError
-from .links import PAGE, PREFIX
+from .links import PAGE, WEBHOOK_SECRET
 from .pack import ALREADY, DONE, SKIPPED, Outcome, Pack
 from .pagerduty.subscriptions import (ACCOUNT, LIMIT_REACHED, SERVICE, Subscription, Subscriptions)
 from .routing import service_named
 from .settings import ServiceMapping, Settings
 from .transport import OutcomeUnknownError
 
-SECRET_PREFIX = PREFIX + "webhook_secret."
-"""Before the subscription's id: the datastore key of its secret, which the listener reads."""
 EVENTS = tuple("incident." + name for name in (
     "triggered", "acknowledged", "resolved", "reopened", "service_updated", "annotated"))
 """What the shipped rules ask for, with any settings."""
@@ -123,7 +121,7 @@ class _Setup:
         try:
             if not secret:
                 raise ValueError("PagerDuty showed no secret")
-            self._store.set_value(SECRET_PREFIX + made.id, secret, local=False, encrypt=True)
+            self._store.set_value(WEBHOOK_SECRET + made.id, secret, local=False, encrypt=True)
         except Exception as error:  # StackStorm's client raises whatever its transport raised
             raise self._take_back(made, entry, error) from None
         return made
@@ -170,9 +168,9 @@ class _Setup:
         except NotFoundError:
             there = False
         if self._secret_key(subscription_id) and not self._store.delete_value(
-                SECRET_PREFIX + subscription_id, local=False):
+                WEBHOOK_SECRET + subscription_id, local=False):
             self._warnings.append("the datastore key %s could not be deleted" % (
-                SECRET_PREFIX + subscription_id))
+                WEBHOOK_SECRET + subscription_id))
         return there
 
     def _report(self, outcome: str, reason: str,
@@ -188,7 +186,7 @@ class _Setup:
                     ours=bool(public) and same_url(one.url, listener_url(self._settings)))
 
     def _secret_key(self, subscription_id: str) -> Optional[str]:
-        key = SECRET_PREFIX + subscription_id
+        key = WEBHOOK_SECRET + subscription_id
         try:
             found = self._store.list_values(local=False, prefix=key, limit=PAGE, offset=0)
         except Exception as error:  # as above
