@@ -52,9 +52,9 @@ class SecretCache:
     def read(self, name: str, mark: str = "") -> Optional[str]:
         """The value if its time is not over and it was written with the same ``mark``."""
         entry = self._kept.get(name)
-        if not self._good(entry, mark):
+        if not self._is_good(entry, mark):
             entry = self._stored(name)
-        if entry is None or not self._good(entry, mark):
+        if entry is None or not self._is_good(entry, mark):
             return None
         self._kept[name] = entry
         return entry.value
@@ -67,17 +67,14 @@ class SecretCache:
         self._kept[name] = entry
         if seconds < 1 or not self._encrypts:
             return
-        kind = ""
         try:
             self._store.set_value(PREFIX + name, json.dumps(asdict(entry)), ttl=int(seconds),
                                   local=False, encrypt=True)
         except Exception as error:  # StackStorm's client raises whatever its transport raised
-            kind = type(error).__name__
-        if kind:
             self._encrypts = False
             _LOG.warning("The datastore does not store encrypted values (%s), so every action "
                          "reads its secrets and tokens again. Is a crypto key set up in st2.conf "
-                         "(keyvalue.encryption_key_path)?", kind)
+                         "(keyvalue.encryption_key_path)?", type(error).__name__)
 
     def drop(self, name: str) -> None:
         """Forget a value."""
@@ -88,7 +85,7 @@ class SecretCache:
         except Exception as error:  # as above; it runs out by itself
             _LOG.warning("A value of the cache could not be removed (%s)", type(error).__name__)
 
-    def _good(self, entry: Optional[_Entry], mark: str) -> bool:
+    def _is_good(self, entry: Optional[_Entry], mark: str) -> bool:
         return (entry is not None and entry.mark == mark and
                 entry.until > self._clock.now().timestamp())
 

@@ -6,8 +6,9 @@ from __future__ import annotations
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from . import merge
+from .answers import PAGERDUTY
 from .deciding import place
-from .errors import ConflictError
+from .errors import AGAIN, ConflictError
 from .incidents import (CLIENT, PagerDutyIncident, StackFlowIncident, dedup_key, format_time, mark,
                         last_resort_key, number_of_key, record_url)
 from .links import Link
@@ -257,7 +258,7 @@ def _move(pack: Pack, pair: Pair, done: Done) -> None:
     assert entry is not None
     if pair.incident is None:
         raise OutcomeUnknownError("PagerDuty does not show the incident yet",
-                                  "run it again, or wait for the next reconcile", True, "PagerDuty")
+                                  "run it again, or wait for the next reconcile", True, PAGERDUTY)
     pair.stored = pair.link._replace(moving=entry.service_id)
     pack.links.write(pair.stored)
     pair.incident = move(pack, pair.incident, entry)
@@ -284,7 +285,8 @@ def _check_unchanged(pack: Pack, incident: PagerDutyIncident) -> None:
     """Read the status right before a REST write: on a resolved incident it would reopen it."""
     status = pack.rest.incident(incident.id).status
     if status != incident.status:
-        raise ConflictError("%s became %s meanwhile" % (incident.id, status), "", True, "PagerDuty")
+        raise ConflictError("%s became %s meanwhile" % (incident.id, status), AGAIN, True,
+                            PAGERDUTY)
 
 
 def _is_open(pack: Pack, number: str) -> bool:

@@ -129,12 +129,12 @@ def key_format(facts: Facts) -> Optional[Finding]:
         keys += [("previous_integration_keys[%d]" % at, key)
                  for at, key in enumerate(entry.previous_integration_keys)]
         for field, key in keys:
-            problem = _malformed("%s.%s" % (name, field), key)
-            problems += [problem] if problem else []
-    return conclude(problems, EVENTS_NOT_REACHING)
+            problems.append(_malformed("%s.%s" % (name, field), key))
+    return conclude(list(filter(None, problems)), EVENTS_NOT_REACHING)
 
 
 def _malformed(where: str, key: str) -> str:
+    """What is wrong with the form of an integration key; "" for nothing."""
     try:
         check_routing_key(key, where)
     except CredentialsError as error:
