@@ -39,7 +39,8 @@ def pause(status: int, headers: Mapping[str, str], now: float) -> Optional[float
     waits = [_seconds(low.get("retry-after")) or _until(low.get("retry-after"), now)]
     if status == 429:
         epoch = _seconds(low.get("x-ratelimit-reset"))
-        waits = [_seconds(low.get("ratelimit-reset"))] + waits + [epoch and epoch - now]
+        waits.insert(0, _seconds(low.get("ratelimit-reset")))
+        waits.append(None if epoch is None else epoch - now)
     return next((wait for wait in waits if wait is not None and wait > 0), None)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from datetime import timedelta
 from functools import partial
 from logging import Logger
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence
 from urllib.parse import quote
 
 from .deliveries import as_object, text, time_text
@@ -35,7 +35,9 @@ class PagerDutyPoller(Poller):
     sensor = "PagerDutyPollingSensor"
 
     def look(self) -> None:
-        """A long time is looked through window by window, so a poll that ends goes on there."""
+        """A long time is looked through window by window, and the cursor stored after each: the next
+        poll goes on where this one ends.
+        """
         now = self.pack.clock.now()
         windows = log.new_entries(self.pack.rest, self.cursor.since, now - SETTLED,
                                   self.cursor.seen)
@@ -45,9 +47,7 @@ class PagerDutyPoller(Poller):
                 self.logger.warning("log entry %s names no incident, and is passed over", entry_id)
             for change in changes:
                 self.take(change.incident_id, partial(self._events, change))
-            self.cursor.advance(((entry_id, parse_time(entry.get("created_at")), "")
-                                 for entry in entries
-                                 for entry_id in [text(entry.get("id"))] if entry_id), now)
+            self.cursor.advance(_items(entries), now)
             self.store()
 
     def events_of(self, record_id: str) -> List[Event]:
@@ -79,6 +79,14 @@ class PagerDutyPoller(Poller):
             return ()
 
 
+def _items(entries: Iterable[log.Entry]) -> Iterator[Item]:
+    """What the cursor remembers of log entries; one without an id would not be known again."""
+    for entry in entries:
+        entry_id = text(entry.get("id"))
+        if entry_id is not None:
+            yield entry_id, parse_time(entry.get("created_at")), ""
+
+
 class StackFlowPoller(Poller):
     """Looks at StackFlow's records, and at the SLA clock."""
 
@@ -92,7 +100,7 @@ class StackFlowPoller(Poller):
 
     def look(self) -> None:
         client, cursor, now = self.pack.stackflow, self.cursor, self.pack.clock.now()
-        clock = self._clock = self._clock or self._wound_up()
+        clock = self._clock = self._clock or self._new_clock()
         known = {key: mark for key, (_, mark) in cursor.seen.items()}
         self._noted = []
         rows = records.changed(client, cursor.since, known)
@@ -114,8 +122,10 @@ class StackFlowPoller(Poller):
                                                     quote(record_id, safe="")))
         return self._events(records.row_of(as_object(answer.get("data", answer))), False)
 
-    def _wound_up(self) -> SlaClock:
-        """The clock with all open incidents that its targets are about: asked for once."""
+    def _new_clock(self) -> SlaClock:
+        """An SLA clock that knows all open incidents of its targets' priorities; StackFlow is asked
+        for them once in the life of a sensor.
+        """
         targets = self.pack.settings.sla.targets
         clock = SlaClock(targets, self.start, self.cursor.sla if targets else {})
         for priority in clock.priorities:

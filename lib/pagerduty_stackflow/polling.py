@@ -19,8 +19,7 @@ from .bounded_json import loads
 from .clock import Clock
 from .deliveries import as_object
 from .dispatching import Dispatcher, SensorService
-from .errors import (ConfigError, DatastoreError, NotFoundError, PackError,
-                     words_of)
+from .errors import ConfigError, DatastoreError, NotFoundError, PackError, words_of
 from .incidents import format_time, parse_time
 from .pack import Pack
 from .settings import load

@@ -141,10 +141,13 @@ class SlaClock:
         """
         self._timers = {number: timer for number, timer in self._timers.items()
                         if (now - timer.ended_at < KEPT if timer.ended_at else timer.record)}
-        return [alert(timer, target, event_type, now)
-                for timer in self._timers.values() if timer.record is not None
-                for target in self._targets
-                for event_type in [due(timer, target, now)] if event_type]
+        alerts = []
+        for timer in self._timers.values():
+            for target in self._targets if timer.record is not None else ():
+                event_type = due(timer, target, now)
+                if event_type is not None:
+                    alerts.append(alert(timer, target, event_type, now))
+        return alerts
 
     def told(self, one: Alert) -> None:
         """The alert was dispatched."""

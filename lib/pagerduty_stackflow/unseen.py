@@ -44,8 +44,9 @@ def is_on_its_way(pack: Pack, link: Link) -> bool:
 
 
 class Unseen:
-    """A pair whose incident was never seen. ``is_news``: not reported yet, or the service can page
-    again, or cannot any more, since it was; ``error`` is what the run fails with either way.
+    """A pair whose incident was never seen. ``is_news``: it was not reported yet, or since then the
+    service became able to open incidents, or unable. ``error`` is what the run fails with, news or
+    not.
     """
 
     def __init__(self, pack: Pack, pair: Pair) -> None:

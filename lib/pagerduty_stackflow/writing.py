@@ -48,7 +48,7 @@ class Done:
 
 def carry_out(pack: Pack, pair: Pair, decision: merge.Decision, words: Words,
               done: Done) -> merge.Decision:
-    """Write to both sides, PagerDuty first, and return the decision with what PagerDuty is left in.
+    """Write to both sides, PagerDuty first; returns the decision with PagerDuty's state as it is then.
 
     What was written goes into ``done``, also when a later write fails.
     """

@@ -13,7 +13,7 @@ from typing import (Any, Callable, Dict, Iterable, Iterator, List, Mapping, Name
 
 from ..answers import PAGERDUTY
 from ..deliveries import as_object, text
-from ..errors import ApiError, CredentialsError
+from ..errors import ApiError, CredentialsError, PackError
 from ..incidents import PAGERDUTY_ID, Note, PagerDutyIncident, format_time, plain
 from ..settings import Settings
 from ..transport import Answer, OutcomeUnknownError, Transport
@@ -28,6 +28,7 @@ RESOLUTION_NOTE = "Resolution Note: "
 WINDOW = timedelta(days=180)
 """Under the six months that `since` and `until` may be apart (REST API, List Incidents)."""
 SECOND = timedelta(seconds=1)
+REFUSALS = (401, 403)
 RENEW = "generate a new key in PagerDuty and update it in Secrets Manager"
 
 Params = Sequence[Tuple[str, str]]
@@ -201,23 +202,19 @@ class RestClient:
         when the fresh one is refused too, or there is no fresh one.
         """
         try:
-            answer = self._send(method, path, data, by, params, False)
+            return as_object(self._send(method, path, data, by, params, False).body)
         except ApiError as error:
-            if error.status not in (401, 403):
+            if error.status not in REFUSALS:
                 raise
-            try:
-                answer = self._send(method, path, data, by, params, True)
-            except CredentialsError as nothing:
-                raise (_forbidden(error) if error.status == 403 else CredentialsError(
-                    "%s (%s)" % (nothing.message, error.message), nothing.hint,
-                    nothing.retryable)) from None
-            except ApiError as again:
-                if again.status not in (401, 403):
-                    raise
-                raise (_forbidden(again) if again.status == 403 else CredentialsError(
-                    "API key expired or revoked: %s (%s)" % (RENEW, again.message),
-                    RENEW)) from None
-        return answer.body if isinstance(answer.body, dict) else {}
+            refusal = error
+        try:
+            return as_object(self._send(method, path, data, by, params, True).body)
+        except CredentialsError as nothing:
+            raise _refused(refusal, nothing) from None
+        except ApiError as again:
+            if again.status not in REFUSALS:
+                raise
+            raise _refused(again) from None
 
     def _send(self, method: str, path: str, data: Any, by: Optional[str], params: Params,
               refused: bool) -> Answer:
@@ -228,12 +225,21 @@ class RestClient:
                                        data=data, repeatable=method == "GET")
 
 
-def _forbidden(error: ApiError) -> ApiError:
-    """403: PagerDuty knows the key, and it may not do this, or not any more."""
-    return ApiError(
-        "API key expired or revoked, or read-only: %s (%s)" % (RENEW, error.message),
-        RENEW + ": the one in use may not do this; choose Read/Write", False, error.system,
-        error.status, error.code)
+def _refused(error: ApiError, nothing: Optional[CredentialsError] = None) -> PackError:
+    """The error for a refused key; ``nothing`` is why there was no fresh one to try.
+
+    After a 403 it stays an ApiError: PagerDuty knows the key, and it may not do this, or not any
+    more.
+    """
+    if error.status == 403:
+        return ApiError(
+            "API key expired or revoked, or read-only: %s (%s)" % (RENEW, error.message),
+            RENEW + ": the one in use may not do this; choose Read/Write", False, error.system,
+            error.status, error.code)
+    if nothing is not None:
+        return CredentialsError("%s (%s)" % (nothing.message, error.message), nothing.hint,
+                                nothing.retryable)
+    return CredentialsError("API key expired or revoked: %s (%s)" % (RENEW, error.message), RENEW)
 
 
 def _service_of(integration: Any) -> Optional[str]:

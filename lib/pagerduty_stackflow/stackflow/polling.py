@@ -86,10 +86,10 @@ def new_notes(client: StackFlowClient, number: str, since: datetime) -> List[Not
     found = []
     for fields in client.pages("/incidents/%s/notes" % number):
         written_at = parse_time(time_text(fields.get("created_at")))
-        if written_at is not None and written_at >= since:
-            if fields.get("visibility") != "internal":
-                found.append(NoteRow("%s:%s" % (number, text(fields.get("id")) or _digest(
-                    fields)), written_at, fields))
+        if written_at is None or written_at < since or fields.get("visibility") == "internal":
+            continue
+        key = "%s:%s" % (number, text(fields.get("id")) or _digest(fields))
+        found.append(NoteRow(key, written_at, fields))
     return sorted(found, key=lambda note: note.written_at)
 
 
