@@ -8,7 +8,7 @@ incident that is opened again starts anew. Pure: the present time is passed in.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from .deliveries import as_object
@@ -53,7 +53,10 @@ class Timer:
         """When so many minutes are over, if it is not stopped any more."""
         assert self.record is not None and self.record.created_at is not None
         begin = self.since or self.record.created_at
-        return begin + timedelta(minutes=minutes, seconds=self.stopped)
+        try:
+            return begin + timedelta(minutes=minutes, seconds=self.stopped)
+        except OverflowError:  # a mistake in a record or in a target
+            return datetime.max.replace(tzinfo=timezone.utc)
 
     def percent(self, minutes: float, now: datetime) -> float:
         """How much of so many minutes is over."""
