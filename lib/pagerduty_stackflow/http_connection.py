@@ -112,7 +112,8 @@ class Connection(BaseHTTPRequestHandler):
             self._send(answer)
 
     def _read_head(self) -> bool:
-        """Read the request line and the headers; what is none is answered, and False."""
+        """Read the request line and the headers; False where they are none, and the connection ends.
+        """
         self._buffered.doubtful = False
         self.raw_requestline = self._buffered.readline(LINE_LIMIT + 1)
         if len(self.raw_requestline) > LINE_LIMIT:
@@ -167,7 +168,7 @@ class Connection(BaseHTTPRequestHandler):
         return self._is_in_time
 
     def _is_in_time(self) -> bool:
-        """Whether no late answer was sent; none will be then."""
+        """Whether no late answer was sent; from now on none will be."""
         if self._promised and not self.server.withdraw(self.request):
             return False
         self._promised = False

@@ -149,7 +149,7 @@ class WebServer:
             self._promises[connection] = when, send
 
     def withdraw(self, connection: socket.socket) -> bool:
-        """Whether a promise was not kept yet; then it will not be."""
+        """Take a promise back; False where it was kept already, or never made."""
         with self._promising:
             return self._promises.pop(connection, None) is not None
 
