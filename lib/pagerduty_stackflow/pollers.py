@@ -101,17 +101,18 @@ class StackFlowPoller(Poller):
     def look(self) -> None:
         client, cursor, now = self.pack.stackflow, self.cursor, self.pack.clock.now()
         clock = self._clock = self._clock or self._new_clock()
-        known = {key: mark for key, (_, mark) in cursor.seen.items()}
+        known = {key: fingerprint for key, (_, fingerprint) in cursor.seen.items()}
         self._noted = []
         rows = records.changed(client, cursor.since, known)
         if len(rows) >= records.MOST:
             self.logger.warning("more than %d records changed: the oldest changes are left to the "
                                 "reconcile", records.MOST)
         for row in reversed(rows):
-            if known.get(row.key) != row.mark:
+            if known.get(row.key) != row.fingerprint:
                 self.take(row.key, partial(self._events, row, row.key not in known))
                 self._remember(row)
-        cursor.advance([(row.key, row.updated_at, row.mark) for row in rows] + self._noted, now)
+        cursor.advance([(row.key, row.updated_at, row.fingerprint) for row in rows] + self._noted,
+                       now)
         for alert in clock.due(now):
             self.dispatcher.dispatch(SLA_EVENT, alert.payload)
             clock.told(alert)
@@ -155,7 +156,7 @@ class StackFlowPoller(Poller):
         if documents or link is not None:
             documents += self._comments(record.number)
         return [event_of(dict(document, incident=row.fields), self.pack.settings.stackflow,
-                         row.mark, "poll") for document in documents]
+                         row.fingerprint, "poll") for document in documents]
 
     def _document(self, row: records.Row, name: str, previous: Dict[str, Any]) -> Dict[str, Any]:
         """What a webhook would say of the change; its id follows from the record as it is."""
@@ -163,7 +164,7 @@ class StackFlowPoller(Poller):
             previous = dict(previous, state=api_state(previous["state"], self._states))
         stamp = time_text(row.fields.get("updated_at"))
         return {"event": name, "previous": previous, "timestamp": stamp,
-                "event_id": "%s:%s:%s" % (row.key, stamp, row.mark)}
+                "event_id": "%s:%s:%s" % (row.key, stamp, row.fingerprint)}
 
     def _comments(self, number: str) -> List[Dict[str, Any]]:
         """The record's new notes, where they are copied."""

@@ -213,14 +213,14 @@ class _Look:
                  entry_of_service(settings, (incident or pair.link).service_id) or
                  route_for_opening(settings, record.assignment_group, record.category).mapping)
         key = last_resort_key(settings.stackflow.host, now.number, pair.link.dedup_key)
-        mark = fingerprint(entry.integration_key)
-        pack.links.remember_last_resort(now.number, mark)
+        key_fingerprint = fingerprint(entry.integration_key)
+        pack.links.remember_last_resort(now.number, key_fingerprint)
         self._warnings += send_trigger(pack, record, entry, key, CRITICAL, "Nobody answered: ")
         if not wait_for_incidents(pack, key):
             raise invisible(pack, entry, "the alert of last resort for %s" % now.number)
         self._note(now, incident, "nobody answered (%s); %s was alerted as a last resort" % (
             why, entry.service_name))
-        pack.links.remember_last_resort(now.number, mark)
+        pack.links.remember_last_resort(now.number, key_fingerprint)
         pair, seen = _see(pack, now.number)
         if seen.over:  # whoever resolved the pair meanwhile came too early for this alert
             settle(pack, pair, Words())

@@ -113,9 +113,7 @@ class Transport:
             result = self._attempt(system, what, method, url, options, secrets,
                                    min(left, self._http.timeout_seconds))
             if isinstance(result, Answer):
-                wait = pause_before_next(result.headers, self._clock.now().timestamp())
-                if wait is not None:
-                    self._resume[host] = self._clock.monotonic() + min(wait, LONGEST_WINDOW)
+                self._note_limit(host, result.headers)
                 return result
             error = result.error
             if not repeatable and not result.not_done:
@@ -130,6 +128,11 @@ class Transport:
                     error.args = (error.message,)
                 raise error
             self._clock.sleep(delay)
+
+    def _note_limit(self, host: str, headers: Mapping[str, str]) -> None:
+        wait = pause_before_next(headers, self._clock.now().timestamp())
+        if wait is not None:
+            self._resume[host] = self._clock.monotonic() + min(wait, LONGEST_WINDOW)
 
     def _wait_for_limit(self, host: str) -> None:
         """Wait until a limit that is used up is renewed, unless the run ends before. The call's own
