@@ -9,7 +9,8 @@ import random
 import socket
 import ssl
 import threading
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Type, Union
+from typing import (Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Type,
+                    TypeVar, Union)
 from urllib.parse import urlsplit
 
 import requests
@@ -37,6 +38,28 @@ class OutcomeUnknownError(ApiError):
     """
 
     kind = "outcome_unknown"
+
+
+Written = TypeVar("Written")
+
+
+def write_once(write: Callable[[], Written], find: Callable[[], Optional[Written]]) -> Written:
+    """What ``write`` returns, or ``find`` where its answer was lost and it is there: it is looked up
+    before it is written a second time. OutcomeUnknownError where it is not there after that either.
+    """
+    try:
+        return write()
+    except OutcomeUnknownError:
+        found = find()
+    if found is not None:
+        return found
+    try:
+        return write()
+    except OutcomeUnknownError:
+        found = find()
+        if found is None:
+            raise
+        return found
 
 
 class Answer(NamedTuple):

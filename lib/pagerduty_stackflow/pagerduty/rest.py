@@ -16,7 +16,7 @@ from ..deliveries import as_object, text
 from ..errors import ApiError, CredentialsError, PackError
 from ..incidents import PAGERDUTY_ID, Note, PagerDutyIncident, format_time, plain
 from ..settings import Settings
-from ..transport import Answer, OutcomeUnknownError, Transport
+from ..transport import Answer, Transport, write_once
 
 ACCEPT = "application/vnd.pagerduty+json;version=2"
 PAGE = 100
@@ -153,28 +153,20 @@ class RestClient:
         rows = [row for row in rows if isinstance(row, dict)]
         return [_note(row) for row in sorted(rows, key=lambda row: str(row.get("created_at")))]
 
-    def add_note(self, incident_id: str, text: str, by: Optional[str] = None,
-                 look_first: bool = False) -> Optional[str]:
-        """Write a note on an incident, once: it is looked up before it is written a second time, or
-        before the first with ``look_first``, for a step that may be repeated. Returns its id.
+    def add_note(self, incident_id: str, text: str, look_first: bool = False) -> Optional[str]:
+        """Write a note on an incident, once (:func:`write_once`); with ``look_first``, for a step that
+        may be repeated, it is looked up before it is written at all. Returns its id.
         """
+        def write() -> Note:
+            body = self.call("POST", "/incidents/%s/notes" % incident_id,
+                             {"note": {"content": text}})
+            return _note(as_object(body.get("note")))
+
         present = self._find_note(incident_id, text) if look_first else None
-        if present is not None:
-            return present.id
-        self._announce(incident_id, text)
-        tries = 0
-        while True:
-            tries += 1
-            try:
-                body = self.call("POST", "/incidents/%s/notes" % incident_id,
-                                 {"note": {"content": text}}, by)
-                return _note(as_object(body.get("note"))).id
-            except OutcomeUnknownError:
-                present = self._find_note(incident_id, text)
-                if present is not None:
-                    return present.id
-                if tries == 2:
-                    raise
+        if present is None:
+            self._announce(incident_id, text)
+            present = write_once(write, lambda: self._find_note(incident_id, text))
+        return present.id
 
     def _find_note(self, incident_id: str, text: str) -> Optional[Note]:
         return next((note for note in self.notes(incident_id) if plain(note.text) == plain(text)),
