@@ -44,7 +44,7 @@ def situation(pack: Pack, pair: Pair, force: bool = False) -> merge.Situation:
     if pair.incident is None:
         there = link.pagerduty
         if there == merge.ACKNOWLEDGED and assignee == merge.ANOTHER:
-            there = merge.OPEN  # PagerDuty may have taken it back since; once more does no harm
+            there = merge.OPEN  # it may have been un-acknowledged since; once more does no harm
     elif pair.incident.merged_into:
         there = merge.MERGED
     else:

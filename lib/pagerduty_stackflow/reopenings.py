@@ -27,7 +27,7 @@ def look_for_reopening(pack: Pack, link: Link, record: StackFlowIncident,
     resolved.
     """
     if incident.status != "resolved" and link.pagerduty == RESOLVED:
-        before = stored or link  # a move that is seen only now did not keep the event from it
+        before = stored or link  # as it was when the resolve was sent, without a move seen only now
         sent = parse_time(before.sent_at)
         if sent is not None and not before.rest_only and pack.clock.now() - sent <= VISIBLE:
             if _is_on_its_way(pack, sent, incident):

@@ -110,7 +110,7 @@ class _Setup:
         try:
             made, secret = self.subscriptions.create(url, EVENTS, entry.service_id, DESCRIPTION)
         except OutcomeUnknownError as error:
-            for one in self.own():  # if it was made, its secret is lost with the answer
+            for one in self.own():  # what was made is of no use: its secret was in the lost answer
                 if one.service_id == entry.service_id:
                     self.subscriptions.delete(one.id)
             error.hint = "nothing is left of it: run create again"

@@ -202,8 +202,8 @@ def _acknowledge(pack: Pack, pair: Pair, words: Words, done: Done) -> bool:
     known = pack.rest.user_email(person) if person else None
     if known is None:
         pack.rest.add_note(pair.incident.id, "Taken in StackFlow by %s" % (person or "a person"))
-        done.skipped.append("%s is no PagerDuty user, so a note was written in place of an "
-                            "acknowledgement" % (person or "nobody"))
+        done.skipped.append("%s, so a note was written in place of an acknowledgement" % (
+            "%s is no PagerDuty user" % person if person else "nobody is named who took it"))
         return False
     _check_unchanged(pack, pair.incident)
     pack.rest.set_status(pair.incident.id, "acknowledged", by=known)

@@ -31,7 +31,7 @@ def reachable(facts: Facts) -> Optional[Finding]:
         if status_of(error) not in (400, 401, 402, 403):
             raise
     except CredentialsError:
-        pass  # the key was refused, by somebody
+        pass  # whoever refuses the key has answered
     return None
 
 
