@@ -5,10 +5,10 @@ from st2common.runners.base_action import Action
 from pagerduty_stackflow import rerouting
 from pagerduty_stackflow.running import perform
 
-__all__ = ["UpdateStackflowIncidentAction"]
+__all__ = ["UpdateStackFlowIncidentAction"]
 
 
-class UpdateStackflowIncidentAction(Action):
+class UpdateStackFlowIncidentAction(Action):
     """Writes fields of a StackFlow incident."""
 
     def run(self, incident_id, fields):

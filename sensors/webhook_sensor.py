@@ -10,14 +10,12 @@ from st2reactor.sensor.base import Sensor
 
 from pagerduty_stackflow.clock import Clock
 from pagerduty_stackflow.dispatching import Dispatcher
-from pagerduty_stackflow.errors import ConfigError
+from pagerduty_stackflow.errors import ConfigError, words_of
 from pagerduty_stackflow.incidents import format_time
-from pagerduty_stackflow.links import PREFIX, Links
+from pagerduty_stackflow.links import PING, PREFIX, Links
 from pagerduty_stackflow.listener import DEFAULT_ADDRESS, PAGERDUTY, Listener
 from pagerduty_stackflow.settings import Settings, load
 
-PING_KEY = PREFIX + "ping"
-SECRET_PREFIX = PREFIX + "webhook_secret."
 REFRESH_SECONDS = 60
 RESTART_SECONDS = 5
 
@@ -71,20 +69,19 @@ class WebhookSensor(Sensor):
     def on_ping(self, number: int) -> None:
         """Leave word for `check_connection` that a ping came, and which secret signed it."""
         word = {"received_at": format_time(self._clock.now()), "secret": number}
-        self.sensor_service.set_value(PING_KEY, json.dumps(word), local=False)
+        self.sensor_service.set_value(PREFIX + PING, json.dumps(word), local=False)
 
     def refresh(self) -> None:
         """Read the stored secrets, and note the time of the first run; what is unreadable stays."""
         try:
-            names = [item.name for item in self.sensor_service.list_values(
-                local=False, prefix=SECRET_PREFIX)]
+            names = sorted(self._links.webhook_secret_keys())
             read = {name: self.sensor_service.get_value(name, local=False, decrypt=True) or
-                    self._stored.get(name) for name in sorted(names)}
+                    self._stored.get(name) for name in names}
             self._stored = {name: secret for name, secret in read.items() if secret}
             self._links.ensure_start(self._clock)
-        except Exception as error:  # StackStorm's client raises whatever its transport raised
-            self._logger.warning("the datastore did not answer (%s): the stored webhook secrets "
-                                 "stay as they were", type(error).__name__)
+        except Exception as error:  # this thread has to go on
+            self._logger.warning("the stored webhook secrets stay as they were: %s",
+                                 words_of(error))
 
     def _refresh_forever(self) -> None:
         while not self._stopping.is_set():

@@ -14,10 +14,11 @@ from typing import Any
 
 from dev.bench.deliveries import CONFIG, SECRET
 from pagerduty_stackflow.clock import Clock
+from pagerduty_stackflow.http_connection import Answer, Request
 from pagerduty_stackflow.dispatching import Dispatcher
 from pagerduty_stackflow.listener import Listener
 from pagerduty_stackflow.settings import load
-from pagerduty_stackflow.webserver import Answer, Request, WebServer
+from pagerduty_stackflow.webserver import WebServer
 
 LOGGER = logging.getLogger(__name__)
 

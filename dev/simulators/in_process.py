@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from typing import Any
-from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import BaseAdapter
@@ -44,9 +43,3 @@ class InProcess(BaseAdapter):
 
     def close(self) -> None:
         pass
-
-
-def host_of(url: str) -> str:
-    """Where to mount an adapter: scheme and host of a URL, with a slash."""
-    parts = urlsplit(url)
-    return "{}://{}/".format(parts.scheme, parts.netloc)

@@ -39,7 +39,8 @@ def pause(status: int, headers: Mapping[str, str], now: float) -> Optional[float
     waits = [_seconds(low.get("retry-after")) or _until(low.get("retry-after"), now)]
     if status == 429:
         epoch = _seconds(low.get("x-ratelimit-reset"))
-        waits = [_seconds(low.get("ratelimit-reset"))] + waits + [epoch and epoch - now]
+        waits.insert(0, _seconds(low.get("ratelimit-reset")))
+        waits.append(None if epoch is None else epoch - now)
     return next((wait for wait in waits if wait is not None and wait > 0), None)
 
 
@@ -133,18 +134,20 @@ def error_of(system: str, what: str, status: int, body: Any,
     return kind(message, _hint(system, meaning), may_retry(status), system, status, code)
 
 
+HINTS: Dict[int, str] = {
+    400: "%s refused the request as malformed; its own words are in the message",
+    401: "the key or token of %s is expired, revoked or wrong: renew it",
+    402: "the plan of %s lacks this feature",
+    403: "the key or role used at %s may not do this",
+    404: "check the id: %s does not know it",
+    409: "%s does not allow this change now, or somebody else was faster; it was read again",
+    422: "a rule of %s forbids this: see stackflow.resolve_fields for required fields",
+    429: "the rate limit of %s is used up: run it again later"}
+
+
 def _hint(system: str, status: int) -> str:
-    hints: Dict[int, str] = {
-        400: "%s refused the request as malformed; its own words are in the message",
-        401: "the key or token of %s is expired, revoked or wrong: renew it",
-        402: "the plan of %s lacks this feature",
-        403: "the key or role used at %s may not do this",
-        404: "check the id: %s does not know it",
-        409: "%s does not allow this change now, or somebody else was faster; it was read again",
-        422: "a rule of %s forbids this: see stackflow.resolve_fields for required fields",
-        429: "the rate limit of %s is used up: run it again later"}
-    if status in hints:
-        return hints[status] % system
+    if status in HINTS:
+        return HINTS[status] % system
     if may_retry(status):
         return "%s has trouble: run it again later" % system
     return "%s refuses the request: look at its own words, and check its base URL" % system

@@ -260,8 +260,8 @@ class Reader:
     def _read_object(self, path: str, value: Any, known: Field) -> Dict[str, Any]:
         prefix = "" if path == "config" else path + "."
         if known.each:
-            return {str(key): self.read(prefix + str(key), each, known.each)
-                    for key, each in value.items()}
+            return {str(key): self.read(prefix + str(key), item, known.each)
+                    for key, item in value.items()}
         fields = known.fields or {}
         for key in value:
             if key not in fields:

@@ -11,6 +11,7 @@ from . import secrets_manager
 from .bounded_json import loads
 from .clock import Clock
 from .errors import CredentialsError
+from .pagerduty.events import ROUTING_KEY
 from .secret_cache import SecretCache, SecretStore, fingerprint
 from .secrets_manager import SecretName
 from .settings import Settings
@@ -23,7 +24,6 @@ behind the other.
 """
 REST_KEY = re.compile(r"[!-~]+")
 """Printable, without spaces. PagerDuty's keys have 20 characters today; it promises no length."""
-INTEGRATION_KEY = re.compile(r"[A-Za-z0-9]{32}")
 KEY_NAMES = ("pagerdutyapikey", "pagerdutykey", "restapikey", "apikey", "apitoken", "key", "token")
 """Fields of a JSON secret that may hold the REST key; case and punctuation do not count."""
 
@@ -115,7 +115,7 @@ def pick_api_key(text: str) -> str:
 
 def check_api_key(key: str, where: str) -> None:
     """CredentialsError for what is no REST key; the message names ``where``, never the key."""
-    if INTEGRATION_KEY.fullmatch(key):
+    if ROUTING_KEY.fullmatch(key):
         raise CredentialsError(
             "%s holds 32 characters: that is an integration key, not a REST API key" % where,
             "store a REST API key there (PagerDuty -> Integrations -> API Access Keys); "

@@ -14,9 +14,11 @@ from .settings import Settings
 
 
 def decide(pack: Pack, pair: Pair, may_trigger: bool, force: bool = False) -> merge.Decision:
-    """The merge, for one of several records on an incident, and for an action that opens nothing.
+    """What the merge decides, except that nothing is written for a record that another one carries
+    on, and no incident is opened without ``may_trigger``.
 
-    Only trigger_incident and the reconcile open an incident: they know what is too old for it.
+    Only trigger_incident and the reconcile give that: they know what is too old to be opened.
+    ``force``: a person asks for a page, whatever the threshold and PagerDuty's resolve say.
     """
     link = pair.link
     now = situation(pack, pair, force)
@@ -42,7 +44,7 @@ def situation(pack: Pack, pair: Pair, force: bool = False) -> merge.Situation:
     if pair.incident is None:
         there = link.pagerduty
         if there == merge.ACKNOWLEDGED and assignee == merge.ANOTHER:
-            there = merge.OPEN  # PagerDuty may have taken it back since; once more does no harm
+            there = merge.OPEN  # it may have been un-acknowledged since; once more does no harm
     elif pair.incident.merged_into:
         there = merge.MERGED
     else:

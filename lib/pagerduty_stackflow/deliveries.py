@@ -150,8 +150,8 @@ def time_text(value: Any) -> Optional[str]:
     """
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return text(value)
-    seconds = value / 1000 if abs(value) >= 1e11 else value
     try:
+        seconds = value / 1000 if abs(value) >= 1e11 else value
         return format_time(datetime.fromtimestamp(seconds, timezone.utc))
     except (OverflowError, ValueError, OSError):
         return None

@@ -1,5 +1,5 @@
-"""What happened to an incident, for want of a webhook that says so: what it is now, compared with
-its link record.
+"""What happened to an incident, where no webhook says so: told by comparing what it is now with its
+link record.
 
 Pure: no input, no output, no clock. What the link agrees with is an echo, and gives no event.
 """
@@ -36,10 +36,10 @@ def pagerduty_events(incident: PagerDutyIncident, link: Optional[Link], told: Se
     events = []
     if state != link.pagerduty and not _on_its_way(link, state, now):
         events.append(_state_event(link.pagerduty, state))
-    agreed = (None, link.service_id, link.moving)
-    if link.service_id and incident.service_id not in agreed and not link.shared:
-        if state != RESOLVED:
-            events.append(MOVED)
+    known = (None, link.service_id, link.moving)
+    moved = bool(link.service_id) and incident.service_id not in known and not link.shared
+    if moved and state != RESOLVED:
+        events.append(MOVED)
     return events
 
 
@@ -109,7 +109,9 @@ def _of_pair(record: StackFlowIncident, link: Link, previous: Dict[str, Any],
 
 
 def _change(previous: Dict[str, Any]) -> Optional[Tuple[str, Dict[str, Any]]]:
-    """What a change of these values is called; the webhook's rules tell the rest by them."""
+    """The event for a change of these earlier values. The rules for webhooks then call it by the most
+    telling of them (`stackflow.webhooks`): a person, a group, a resolve.
+    """
     if not previous:
         return None
     priority_alone = set(previous) == {"priority"}

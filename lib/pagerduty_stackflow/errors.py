@@ -98,6 +98,10 @@ class ConflictError(ApiError):
     kind = "conflict"
 
 
+AGAIN = "run it again: it reads both sides anew"
+"""The hint of a ConflictError that the pack finds itself, right before a write."""
+
+
 def words_of(error: BaseException) -> str:
     """An error of ours in its own words; of any other the type, as its text may hold anything."""
     if not isinstance(error, PackError):

@@ -49,12 +49,14 @@ class Escalation:
 
     ``run``: who follows it, the id of a workflow's execution or RECONCILE; ``trigger_on``: the kind
     of its entry in `escalation_mapping`; ``begun`` and ``look_at``: our own times of its start and
-    of its next step. What belongs to this breach and no
-    other: the last recovery before it, the record's ``reopened_at``, the PagerDuty incident with
-    its dedup key and the number of its resolves; ``pagerduty_id`` is None until one is open. What
-    is no answer: ``acknowledges``, the number of acknowledgements before the start; ``assignee`` in
-    StackFlow then. ``level``: of the policy, from 1; ``assigned``: who had the PagerDuty incident
-    at the last step; ``at``: PagerDuty's own time of it.
+    of its next step.
+
+    What tells this breach from any other: the last recovery before it, the record's
+    ``reopened_at``, the PagerDuty incident with its dedup key and the number of its resolves;
+    ``pagerduty_id`` is None until one is open. What was there before, and so is no answer:
+    ``acknowledges``, the number of acknowledgements; ``assignee`` in StackFlow. ``level``: of the
+    policy, from 1; ``assigned``: who had the PagerDuty incident at the last step; ``at``:
+    PagerDuty's own time of it.
     """
 
     number: str
@@ -168,9 +170,18 @@ def decode(text: Optional[str]) -> Optional[Escalation]:
         escalation = Escalation(**loads(text or ""))
     except (TypeError, ValueError):
         return None
-    fits = all(isinstance(getattr(escalation, field.name), int if isinstance(field.default, int)
-                          else (str, type(field.default))) for field in fields(Escalation))
+    fits = all(_fits(getattr(escalation, field.name), field.default)
+               for field in fields(Escalation))
     return escalation if fits else None
+
+
+def _fits(value: Any, default: Any) -> bool:
+    """Whether a value may stand in a field with this default: a number in place of one, else a text;
+    None where that is the default.
+    """
+    if isinstance(default, int):
+        return isinstance(value, int)
+    return isinstance(value, str) or (value is None and default is None)
 
 
 def encode(escalation: Escalation) -> str:

@@ -11,7 +11,7 @@ from .incidents import (PRIORITIES, StackFlowIncident, is_stackflow_number, pars
 from .links import Link
 from .merge import DONE_STATES
 from .pack import Pack
-from .pagerduty.account import OnCall
+from .pagerduty.account import SILENT, OnCall
 from .pagerduty.events import fingerprint
 from .pairs import numbers_of
 from .routing import (Route, entries_for, entry_of_service, find_route, priority_for,
@@ -64,8 +64,8 @@ def _rule(pack: Pack, route: Route, group: Optional[str], category: Optional[str
     settings = pack.settings
     threshold = settings.priority_threshold
     if record is not None and record.state in DONE_STATES:
-        return None, "it is %s: nothing opens; opened again, stackflow_reopened triggers a new " \
-                     "alert" % record.state
+        return None, ("it is %s: nothing opens; opened again, stackflow_reopened triggers a new "
+                      "alert" % record.state)
     if link is not None and link.joined and link.closed:
         return "stackflow_reopened", "it was resolved and is open again, which triggers a new alert"
     if link is not None and link.joined:
@@ -75,18 +75,18 @@ def _rule(pack: Pack, route: Route, group: Optional[str], category: Optional[str
                 "it is paged there already" if seen else "an alert was sent there already (whether "
                 "PagerDuty opened an incident of it, sync_status shows)")
         if find_route(settings, group, category) is None:
-            return None, "it is paged by %s, and the default service serves opening only" % \
-                link.service_id
+            return None, ("it is paged by %s, and the default service serves opening only" %
+                          link.service_id)
         if link.group and same_name(link.group, group):
             return None, "it was moved to %s in PagerDuty, and stays there" % link.service_id
         return "stackflow_regrouped", "paged by %s, it moves with its group" % link.service_id
     if priority and not reaches(priority, threshold):
-        return None, "%s is under the threshold %s: nothing opens until it is raised " \
-                     "(stackflow_priority_raised)" % (priority, threshold)
+        return None, ("%s is under the threshold %s: nothing opens until it is raised "
+                      "(stackflow_priority_raised)" % (priority, threshold))
     start = parse_time(pack.links.start())
     if record is not None and record.created_at and start and record.created_at < start:
-        return None, "it was created before the pack was installed: only trigger_incident with " \
-                     "force pages"
+        return None, ("it was created before the pack was installed: only trigger_incident with "
+                      "force pages")
     if priority:
         return "stackflow_created", "%s reaches the threshold %s" % (priority, threshold)
     return "stackflow_created", "if its priority reaches the threshold %s" % threshold
@@ -100,15 +100,18 @@ def _explain_record(pack: Pack, incident_id: str) -> Dict[str, Any]:
         "entry": None, "service_id": incident.service_id, "service_name": incident.service_name,
         "service_url": incident.service_id and _url(pack, incident.service_id), "key": None,
         "escalation_policy": None, "warnings": []}
-    if entry is None:
-        rule, why = None, "service %s (%s) is not in service_mapping: no record is created" % (
-            incident.service_id, incident.service_name)
-    else:
+    rule: Optional[str] = None
+    if entry is not None:
         found = _destination(pack, entry)
-        rule, why = "pagerduty_triggered", "it has no StackFlow record yet; one is created in " \
-                    "the group and category of its service"
-        if not pack.settings.bidirectional_sync:
-            rule, why = None, "bidirectional_sync is off: no record is created"
+    if entry is None:
+        why = "service %s (%s) is not in service_mapping: no record is created" % (
+            incident.service_id, incident.service_name)
+    elif not pack.settings.bidirectional_sync:
+        why = "bidirectional_sync is off: no record is created"
+    else:
+        rule = "pagerduty_triggered"
+        why = ("it has no StackFlow record yet; one is created in the group and category of its "
+               "service")
     return dict(
         found, assignment_group=entry.assignment_group if entry else None,
         category=entry.category if entry else None,
@@ -124,7 +127,7 @@ def _destination(pack: Pack, entry: ServiceMapping) -> Dict[str, Any]:
     try:
         service = pack.account.service(entry.service_id)
         policy = {"id": service.policy_id, "name": service.policy_name}
-        if service.status in ("disabled", "maintenance"):
+        if service.status in SILENT:
             warnings.append("the service is %s: nobody is paged" % service.status)
     except PackError as error:  # the routing itself needs no REST key
         warnings.append("the escalation policy is not known: %s" % error.message)

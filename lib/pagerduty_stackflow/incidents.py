@@ -237,8 +237,8 @@ class StackFlowIncident(NamedTuple):
 class PagerDutyIncident(NamedTuple):
     """A PagerDuty incident as REST shows it; ``merged_into`` is the target's id where a merge
     resolved it, ``assignments`` are ids of users and since when (ISO 8601), ``acknowledgers`` ids
-    of users, or of services for events. ``reopened_at`` is younger than the API:
-    None also where it is not sent.
+    of users, or of services for events. ``reopened_at`` may be missing in an answer: None does not
+    say that the incident was never opened again.
     """
 
     id: str

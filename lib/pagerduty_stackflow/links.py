@@ -39,7 +39,12 @@ PAGE = 100
 """`api.max_page_size`: the most values that one list call of StackStorm returns."""
 NOTE = ".note."
 """Between an incident's key and the digest of a note that the pack wrote on it."""
+PING = "ping"
 PROGRESS = "reconcile"
+WEBHOOK_SECRET = PREFIX + "webhook_secret."
+"""Before a webhook subscription's id: the key of its secret, which `manage_webhooks` stores
+encrypted and the listener reads.
+"""
 NEIGHBOURS = 1000
 """Values that are looked at for one key: a prefix also finds the keys that go on after it."""
 
@@ -263,7 +268,7 @@ class Links:
 
     def start(self) -> Optional[str]:
         """When the pack first ran here (ISO 8601); None before that."""
-        return self._list(PREFIX + "start").get(PREFIX + "start")
+        return self._value("start")
 
     def ensure_start(self, clock: Clock) -> str:
         """The time of the first run, stored now if there is none yet."""
@@ -275,11 +280,15 @@ class Links:
 
     def last_ping(self) -> Optional[str]:
         """What the sensor left of PagerDuty's last ping; only a change of it has a meaning."""
-        return self._list(PREFIX + "ping").get(PREFIX + "ping")
+        return self._value(PING)
+
+    def webhook_secret_keys(self) -> List[str]:
+        """The names of all keys under WEBHOOK_SECRET."""
+        return [name for name, _ in self._rows(WEBHOOK_SECRET)]
 
     def cursor(self, sensor: str) -> Optional[str]:
         """What a polling sensor, named by its class, stored last; None before its first poll."""
-        return self._list(PREFIX + "cursor." + sensor).get(PREFIX + "cursor." + sensor)
+        return self._value("cursor." + sensor)
 
     def move_cursor(self, sensor: str, text: str) -> None:
         """Store where a polling sensor goes on."""
@@ -316,7 +325,7 @@ class Links:
     def progress(self) -> Dict[str, Any]:
         """How far the reconcile came; empty before its first run."""
         try:
-            found = loads(self._list(PREFIX + PROGRESS).get(PREFIX + PROGRESS, "{}"))
+            found = loads(self._value(PROGRESS) or "{}")
         except ValueError:
             found = None
         return found if isinstance(found, dict) else {}
@@ -324,6 +333,9 @@ class Links:
     def keep_progress(self, progress: Dict[str, Any]) -> None:
         """Store how far the reconcile came."""
         self._set(PROGRESS, json.dumps(progress, sort_keys=True), None)
+
+    def _value(self, name: str) -> Optional[str]:
+        return self._list(PREFIX + name).get(PREFIX + name)
 
     def _list(self, prefix: str) -> Dict[str, str]:
         return dict(islice(self._rows(prefix), NEIGHBOURS))

@@ -16,11 +16,12 @@ from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 from .clock import Clock
 from .deliveries import BadDelivery, SignatureMismatch, SignatureMissing
 from .errors import words_of
+from .http_connection import Answer, Refused, Request
 from .incidents import format_time
 from .pagerduty import webhooks as pagerduty
 from .settings import Settings
 from .stackflow import webhooks as stackflow
-from .webserver import Answer, Refused, Request, WebServer
+from .webserver import WebServer
 
 PAGERDUTY = "pagerduty"
 STACKFLOW = "stackflow"
@@ -175,25 +176,30 @@ class Listener:
                 self._held.release()
 
     def _in_time(self, source: str, request: Request, work: Callable[[], None]) -> None:
-        """Do the work; Refused where it fails. Where it hangs, the server answers meanwhile."""
+        """Do the work; Refused where it fails. Where it hangs, the server answers meanwhile, and a
+        failure after that is not counted once more.
+        """
         deadline = min(self._clock.monotonic() + DISPATCH_SECONDS, request.deadline)
         if not self._dispatches.acquire(timeout=max(deadline - self._clock.monotonic(), 0)):
             raise Refused("busy", 503, "too many events wait for StackStorm")
-        request.answer_at(deadline, lambda: self._refuse(source, Refused(
+        is_in_time = request.answer_at(deadline, lambda: self._refuse(source, Refused(
             "timeout", 503, "StackStorm did not take the event in time")))
         try:
             work()
         except BaseException as error:  # whatever it is, the sender comes again
-            raise Refused("dispatch_failed", 503, "StackStorm did not take the event") from error
+            raise Refused("dispatch_failed", 503, "StackStorm did not take the event",
+                          too_late=not is_in_time()) from error
         finally:
             self._dispatches.release()
 
     def _refuse(self, source: str, refused: Refused,
                 cause: Optional[BaseException] = None) -> Answer:
-        """Count it, and say why in the log: once a minute for each reason."""
+        """Count it, unless it comes too late, and say why in the log: once a minute for each reason.
+        """
         now = self._clock.monotonic()
         with self._lock:
-            self._refused[source][refused.reason] += 1
+            if not refused.too_late:
+                self._refused[source][refused.reason] += 1
             last = self._logged.get((source, refused.reason))
             if last is not None and now - last < LOG_SECONDS:
                 return refused.answer()

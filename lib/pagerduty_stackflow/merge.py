@@ -92,8 +92,8 @@ class Decision(NamedTuple):
 
     @property
     def spends_assignment(self) -> bool:
-        """Whether who is assigned by now acknowledges nothing, then or later: a new team must be
-        paged, or PagerDuty opened the incident again since.
+        """Whether the assignment as it is now acknowledges nothing, neither at once nor later: another
+        team has to be paged, or the incident was acknowledged or opened again in PagerDuty.
         """
         return self.hands_over or SET_IN_PROGRESS in self.stackflow
 

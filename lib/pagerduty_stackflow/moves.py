@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Dict
 
 from .answers import PAGERDUTY
-from .errors import ApiError, ConflictError
+from .errors import AGAIN, ApiError, ConflictError
 from .incidents import PagerDutyIncident
 from .pack import Pack
 from .settings import ServiceMapping
@@ -40,7 +40,7 @@ def move(pack: Pack, incident: PagerDutyIncident, entry: ServiceMapping) -> Page
     if policy and (now.escalation_policy_id != policy_id or
                    now.assignees == before.assignees and not resumed):
         now = _put(pack, now, policy)
-    if now.escalation_policy_id != policy_id and policy:
+    if policy and now.escalation_policy_id != policy_id:
         raise ApiError(
             "PagerDuty moved %s to %s and left it on escalation policy %s in place of %s, so its "
             "team is not paged" % (now.id, entry.service_name, now.escalation_policy_id, policy_id),
@@ -60,7 +60,7 @@ def _open(pack: Pack, incident_id: str) -> PagerDutyIncident:
     """The incident right before a write, which would reopen a resolved one."""
     incident = pack.rest.incident(incident_id)
     if incident.status == "resolved":
-        raise ConflictError("%s was resolved meanwhile" % incident_id, "", True, PAGERDUTY)
+        raise ConflictError("%s was resolved meanwhile" % incident_id, AGAIN, True, PAGERDUTY)
     return incident
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from datetime import timedelta
 from functools import partial
 from logging import Logger
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence
 from urllib.parse import quote
 
 from .deliveries import as_object, text, time_text
@@ -35,7 +35,9 @@ class PagerDutyPoller(Poller):
     sensor = "PagerDutyPollingSensor"
 
     def look(self) -> None:
-        """A long time is looked through window by window, so a poll that ends goes on there."""
+        """A long time is looked through window by window, and the cursor stored after each: the next
+        poll goes on where this one ends.
+        """
         now = self.pack.clock.now()
         windows = log.new_entries(self.pack.rest, self.cursor.since, now - SETTLED,
                                   self.cursor.seen)
@@ -45,9 +47,7 @@ class PagerDutyPoller(Poller):
                 self.logger.warning("log entry %s names no incident, and is passed over", entry_id)
             for change in changes:
                 self.take(change.incident_id, partial(self._events, change))
-            self.cursor.advance(((entry_id, parse_time(entry.get("created_at")), "")
-                                 for entry in entries
-                                 for entry_id in [text(entry.get("id"))] if entry_id), now)
+            self.cursor.advance(_items(entries), now)
             self.store()
 
     def events_of(self, record_id: str) -> List[Event]:
@@ -79,6 +79,14 @@ class PagerDutyPoller(Poller):
             return ()
 
 
+def _items(entries: Iterable[log.Entry]) -> Iterator[Item]:
+    """What the cursor remembers of log entries; one without an id would not be known again."""
+    for entry in entries:
+        entry_id = text(entry.get("id"))
+        if entry_id is not None:
+            yield entry_id, parse_time(entry.get("created_at")), ""
+
+
 class StackFlowPoller(Poller):
     """Looks at StackFlow's records, and at the SLA clock."""
 
@@ -92,18 +100,19 @@ class StackFlowPoller(Poller):
 
     def look(self) -> None:
         client, cursor, now = self.pack.stackflow, self.cursor, self.pack.clock.now()
-        clock = self._clock = self._clock or self._wound_up()
-        known = {key: mark for key, (_, mark) in cursor.seen.items()}
+        clock = self._clock = self._clock or self._new_clock()
+        known = {key: fingerprint for key, (_, fingerprint) in cursor.seen.items()}
         self._noted = []
         rows = records.changed(client, cursor.since, known)
         if len(rows) >= records.MOST:
             self.logger.warning("more than %d records changed: the oldest changes are left to the "
                                 "reconcile", records.MOST)
         for row in reversed(rows):
-            if known.get(row.key) != row.mark:
+            if known.get(row.key) != row.fingerprint:
                 self.take(row.key, partial(self._events, row, row.key not in known))
                 self._remember(row)
-        cursor.advance([(row.key, row.updated_at, row.mark) for row in rows] + self._noted, now)
+        cursor.advance([(row.key, row.updated_at, row.fingerprint) for row in rows] + self._noted,
+                       now)
         for alert in clock.due(now):
             self.dispatcher.dispatch(SLA_EVENT, alert.payload)
             clock.told(alert)
@@ -114,8 +123,10 @@ class StackFlowPoller(Poller):
                                                     quote(record_id, safe="")))
         return self._events(records.row_of(as_object(answer.get("data", answer))), False)
 
-    def _wound_up(self) -> SlaClock:
-        """The clock with all open incidents that its targets are about: asked for once."""
+    def _new_clock(self) -> SlaClock:
+        """An SLA clock that knows all open incidents of its targets' priorities; StackFlow is asked
+        for them once in the life of a sensor.
+        """
         targets = self.pack.settings.sla.targets
         clock = SlaClock(targets, self.start, self.cursor.sla if targets else {})
         for priority in clock.priorities:
@@ -145,7 +156,7 @@ class StackFlowPoller(Poller):
         if documents or link is not None:
             documents += self._comments(record.number)
         return [event_of(dict(document, incident=row.fields), self.pack.settings.stackflow,
-                         row.mark, "poll") for document in documents]
+                         row.fingerprint, "poll") for document in documents]
 
     def _document(self, row: records.Row, name: str, previous: Dict[str, Any]) -> Dict[str, Any]:
         """What a webhook would say of the change; its id follows from the record as it is."""
@@ -153,7 +164,7 @@ class StackFlowPoller(Poller):
             previous = dict(previous, state=api_state(previous["state"], self._states))
         stamp = time_text(row.fields.get("updated_at"))
         return {"event": name, "previous": previous, "timestamp": stamp,
-                "event_id": "%s:%s:%s" % (row.key, stamp, row.mark)}
+                "event_id": "%s:%s:%s" % (row.key, stamp, row.fingerprint)}
 
     def _comments(self, number: str) -> List[Dict[str, Any]]:
         """The record's new notes, where they are copied."""

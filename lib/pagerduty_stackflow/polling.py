@@ -19,8 +19,7 @@ from .bounded_json import loads
 from .clock import Clock
 from .deliveries import as_object
 from .dispatching import Dispatcher, SensorService
-from .errors import (ConfigError, DatastoreError, NotFoundError, PackError,
-                     words_of)
+from .errors import ConfigError, DatastoreError, NotFoundError, PackError, words_of
 from .incidents import format_time, parse_time
 from .pack import Pack
 from .settings import load
@@ -41,7 +40,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 30, 600
 Event = Tuple[str, Dict[str, Any]]
 """A trigger's name without the pack, and the payload."""
 Item = Tuple[str, Optional[datetime], str]
-"""What was seen: its key, its stamp, a mark of what it looked like."""
+"""What was seen: its key, its stamp, a fingerprint of what it looked like."""
 
 
 class UnreadableError(PackError):
@@ -54,8 +53,8 @@ class UnreadableError(PackError):
 class Cursor:
     """How far the polls of a side are.
 
-    ``at``: the newest stamp that was seen, by the side's own clock; ``seen``: stamp and mark of
-    what was seen since OVERLAP before that, by key; ``again``: ids of records that could not be
+    ``at``: the newest stamp that was seen, by the side's own clock; ``seen``: stamp and fingerprint
+    of what was seen since OVERLAP before that, by key; ``again``: ids of records that could not be
     read, with our time of the first try; ``sla``: what the SLA clock has to remember.
     """
 
@@ -83,9 +82,10 @@ class Cursor:
 
     def to_text(self) -> str:
         """As it is stored."""
-        return json.dumps({
-            "at": format_time(self.at), "again": self.again, "sla": self.sla,
-            "seen": {key: [format_time(at), mark] for key, (at, mark) in self.seen.items()}})
+        seen = {key: [format_time(stamp), fingerprint]
+                for key, (stamp, fingerprint) in self.seen.items()}
+        return json.dumps({"at": format_time(self.at), "again": self.again, "sla": self.sla,
+                           "seen": seen})
 
     @property
     def since(self) -> datetime:
@@ -94,9 +94,9 @@ class Cursor:
 
     def advance(self, items: Iterable[Item], now: datetime) -> None:
         """Everything in ``items`` was taken care of."""
-        for key, stamp, mark in items:
+        for key, stamp, fingerprint in items:
             stamp = stamp or self.at
-            self.seen[key] = stamp, mark
+            self.seen[key] = stamp, fingerprint
             if stamp <= now + AHEAD:
                 self.at = max(self.at, stamp)
         self.seen = {key: value for key, value in self.seen.items() if value[0] >= self.since}

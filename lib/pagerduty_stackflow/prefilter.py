@@ -63,8 +63,9 @@ def _pagerduty(payload: Dict[str, Any], incident: Dict[str, Any], settings: Sett
     if kind == "incident.triggered" and ours:
         return False, "an alert that this pack triggered for %s" % ours
     if not settings.bidirectional_sync and kind in SYNC_EVENTS:
-        if kind != "incident.resolved" or not settings.escalation_mapping or not numbers:
-            return False, "bidirectional_sync is off"  # else an alert of last resort may be open
+        last_resort = kind == "incident.resolved" and settings.escalation_mapping and numbers
+        if not last_resort:  # else the alert of an unanswered escalation may be open beside it
+            return False, "bidirectional_sync is off"
     if kind == "incident.annotated":
         verdict = _note(payload, settings, written)
         if not verdict[0]:
@@ -107,8 +108,8 @@ def _stackflow(payload: Dict[str, Any], incident: Dict[str, Any], settings: Sett
 
 def _unpaired(kind: str, record: StackFlowIncident, settings: Settings,
               start: Optional[str]) -> Verdict:
-    """An event of a record without a link; for want of one only what would open an incident is
-    certain.
+    """An event of a record without a pair. Its link may be lost, so only this is certain: that
+    nothing is to be opened for it, or that it is not to be acknowledged by itself.
     """
     if kind in ("incident.created", "incident.priority_changed"):
         if record.priority and not reaches(record.priority, settings.priority_threshold):
@@ -144,10 +145,11 @@ def _is_echo(kind: str, record: StackFlowIncident, link: Link, settings: Setting
         shown, agreed = record.state, view == link.stackflow
     else:
         return False
+    if shown and shown == link.writing:
+        return True
     applied = parse_time(link.stackflow_at)
-    return bool(shown) and shown == link.writing or (
-        agreed and applied is not None and record.updated_at == applied and
-        link.pagerduty != ABSENT)
+    return (agreed and applied is not None and record.updated_at == applied and
+            link.pagerduty != ABSENT)
 
 
 def _note(payload: Dict[str, Any], settings: Settings, written: Mapping[str, str]) -> Verdict:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from logging import Logger
 from typing import Optional
 
-from .deliveries import BadDelivery
 from .dispatching import Dispatcher
-from .errors import words_of
+from .errors import PackError, words_of
 from .pack import Pack
 from .stackflow.sla_queue import Message, SLAQueue, read
 
@@ -33,17 +32,19 @@ class QueuePoller:
         comes again: a message may be dispatched twice, which does no harm. What cannot be read
         stays in the queue, for the queue's own dead-letter policy.
         """
-        queue = self._queue
-        while queue and any([self._take(queue, message) for message in queue.receive()]):
-            pass
+        if self._queue is None:
+            return
+        taken = 1
+        while taken:
+            taken = sum(self._take(self._queue, message) for message in self._queue.receive())
 
     def _take(self, queue: SLAQueue, message: Message) -> bool:
         """Whether the message was dispatched and deleted."""
         try:
             trigger, payload = read(message, self._settings.stackflow)
-        except BadDelivery as error:
+        except Exception as error:  # one message must not keep the others from their turn
             self._logger.warning("message %s stays in the SLA queue: %s", message.id,
-                                 words_of(error))
+                                 words_of(error), exc_info=not isinstance(error, PackError))
             return False
         try:
             self._dispatcher.dispatch(trigger, payload)

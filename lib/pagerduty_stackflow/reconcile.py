@@ -91,14 +91,20 @@ class Walk:
 
     def one(self, incident_id: str) -> None:
         """Settle the pair of one incident; NotFoundError where its side does not know it."""
-        pack, named = self._pack, is_stackflow_number(incident_id)
-        if (find_record if named else find_incident)(pack, incident_id) is None:
-            raise NotFoundError("%s does not know %s" % ("StackFlow" if named else "PagerDuty",
-                                                         incident_id), "check the id")
-        self._from = []
-        self._visit([], incident_id, lambda: (
-            self._repair.pair(read_pair(pack, incident_id)) if named else
-            self._repair.incident(incident_id)))
+        pack, is_number = self._pack, is_stackflow_number(incident_id)
+        found = find_record(pack, incident_id) if is_number else find_incident(pack, incident_id)
+        if found is None:
+            system = "StackFlow" if is_number else "PagerDuty"
+            raise NotFoundError("%s does not know %s" % (system, incident_id), "check the id")
+
+        def settle_it() -> None:
+            if is_number:
+                self._repair.pair(read_pair(pack, incident_id))
+            else:
+                self._repair.incident(incident_id)
+
+        self._from = []  # wherever a run over all pairs has stopped
+        self._visit([], incident_id, settle_it)
 
     def all(self) -> None:
         """Settle all pairs that are out of step, from the place where the last run stopped."""
@@ -269,8 +275,9 @@ class Walk:
 
 def _stored_place(progress: Dict[str, Any]) -> Place:
     place = progress.get("place")
-    fits = isinstance(place, list) and [type(one) for one in place] == [int, str]
-    return list(place) if isinstance(place, list) and fits else []
+    if isinstance(place, list) and [type(part) for part in place] == [int, str]:
+        return place
+    return []  # the beginning
 
 
 def _place(stage: int, record: StackFlowIncident) -> Place:

@@ -27,7 +27,7 @@ def look_for_reopening(pack: Pack, link: Link, record: StackFlowIncident,
     resolved.
     """
     if incident.status != "resolved" and link.pagerduty == RESOLVED:
-        before = stored or link  # a move that is seen only now did not keep the event from it
+        before = stored or link  # as it was when the resolve was sent, without a move seen only now
         sent = parse_time(before.sent_at)
         if sent is not None and not before.rest_only and pack.clock.now() - sent <= VISIBLE:
             if _is_on_its_way(pack, sent, incident):
@@ -80,7 +80,8 @@ def _though_agreed(pack: Pack, link: Link, incident: PagerDutyIncident, stored: 
     """Why an incident is open although both sides were resolved: a person opened it again; or an alert
     that a merge brought keeps it open, so what was agreed counts; or the resolve was lost.
 
-    Only an event can be lost; what it reached is a resolved alert, wherever a merge put that.
+    Only a resolve that was sent as an event can be lost. If it was not, the alert of its key is
+    resolved, on whatever incident a merge put it.
     """
     if _opened_again(pack, incident, here and here - CLOCK_ALLOWANCE):
         return link, incident, None
@@ -98,7 +99,8 @@ def _though_agreed(pack: Pack, link: Link, incident: PagerDutyIncident, stored: 
 def _opened_again(pack: Pack, incident: PagerDutyIncident, since: Optional[datetime]) -> bool:
     """Whether a person opened an open incident again later than ``since``.
 
-    The log has no entry for it: it lies between the last resolve and what only an open one can get.
+    The log has no entry for it. But whatever it shows after the last resolve, other than notes,
+    happened to an open incident: if any of that is older than ``since``, so is the reopening.
     """
     changed = incident.status_changed_at
     if changed is None or since is not None and changed <= since:

@@ -37,7 +37,7 @@ class _Entry:
 
     value: str = field(repr=False)
     until: float
-    mark: str
+    made_from: str
 
 
 class SecretCache:
@@ -49,35 +49,32 @@ class SecretCache:
         self._kept: Dict[str, _Entry] = {}
         self._encrypts = True
 
-    def read(self, name: str, mark: str = "") -> Optional[str]:
-        """The value if its time is not over and it was written with the same ``mark``."""
+    def read(self, name: str, made_from: str = "") -> Optional[str]:
+        """The value if its time is not over and it was written with the same ``made_from``."""
         entry = self._kept.get(name)
-        if not self._good(entry, mark):
+        if not self._is_good(entry, made_from):
             entry = self._stored(name)
-        if entry is None or not self._good(entry, mark):
+        if entry is None or not self._is_good(entry, made_from):
             return None
         self._kept[name] = entry
         return entry.value
 
-    def write(self, name: str, value: str, seconds: float, mark: str = "") -> None:
-        """Keep a value for so many seconds. ``mark`` is a fingerprint of secrets that it rests on;
-        it stays within the encrypted text.
+    def write(self, name: str, value: str, seconds: float, made_from: str = "") -> None:
+        """Keep a value for so many seconds. ``made_from`` is a fingerprint of the secrets that it rests
+        on; it stays within the encrypted text.
         """
-        entry = _Entry(value, self._clock.now().timestamp() + seconds, mark)
+        entry = _Entry(value, self._clock.now().timestamp() + seconds, made_from)
         self._kept[name] = entry
         if seconds < 1 or not self._encrypts:
             return
-        kind = ""
         try:
             self._store.set_value(PREFIX + name, json.dumps(asdict(entry)), ttl=int(seconds),
                                   local=False, encrypt=True)
         except Exception as error:  # StackStorm's client raises whatever its transport raised
-            kind = type(error).__name__
-        if kind:
             self._encrypts = False
             _LOG.warning("The datastore does not store encrypted values (%s), so every action "
                          "reads its secrets and tokens again. Is a crypto key set up in st2.conf "
-                         "(keyvalue.encryption_key_path)?", kind)
+                         "(keyvalue.encryption_key_path)?", type(error).__name__)
 
     def drop(self, name: str) -> None:
         """Forget a value."""
@@ -88,8 +85,8 @@ class SecretCache:
         except Exception as error:  # as above; it runs out by itself
             _LOG.warning("A value of the cache could not be removed (%s)", type(error).__name__)
 
-    def _good(self, entry: Optional[_Entry], mark: str) -> bool:
-        return (entry is not None and entry.mark == mark and
+    def _is_good(self, entry: Optional[_Entry], made_from: str) -> bool:
+        return (entry is not None and entry.made_from == made_from and
                 entry.until > self._clock.now().timestamp())
 
     def _stored(self, name: str) -> Optional[_Entry]:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, Optional, Tuple
 from urllib.parse import urlsplit
 
 from .config_fields import FIELDS, Field, Reader, Values
@@ -200,7 +200,7 @@ def load(config: Any) -> Settings:
     values = reader.read("config", config, Field("object", fields=FIELDS))
     if values is not None:
         _check_repeated("service_mapping", values["service_mapping"],
-                        ("stackflow_assignment_group", "stackflow_category"), reader)
+                        ("stackflow_assignment_group", "stackflow_category"), reader, _folded)
         _check_repeated("escalation_mapping", values["escalation_mapping"],
                         ("stackflow_sla_policy", "trigger_on"), reader)
         _check_default(values, reader)
@@ -211,10 +211,17 @@ def load(config: Any) -> Settings:
     return _build(values)
 
 
-def _check_repeated(path: str, entries: Any, keys: Tuple[str, str], reader: Reader) -> None:
+def _folded(name: Optional[str]) -> str:
+    """A group or category as routing compares it: case does not count."""
+    return (name or "").casefold()
+
+
+def _check_repeated(path: str, entries: Any, keys: Tuple[str, str], reader: Reader,
+                    compared: Callable[[Any], Any] = lambda value: value) -> None:
+    """An entry whose keys are those of an earlier one would never be chosen."""
     first: Dict[Any, int] = {}
     for at, entry in enumerate(entries or []):
-        names = tuple(entry[key] for key in keys) if entry else (None,)
+        names = tuple(compared(entry[key]) for key in keys) if entry else (None,)
         if names[0] and first.setdefault(names, at) != at:
             reader.problem("{}[{}]".format(path, at), "has the {} and {} of {}[{}]".format(
                 *keys, path, first[names]), "keep one of the two")

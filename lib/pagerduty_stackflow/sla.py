@@ -97,7 +97,7 @@ def _begin(pack: Pack, number: str, policy: str, run: str, metric: Optional[str]
         if stored.active and (stored.run == run or stored.overdue(now)):
             return _Look(pack, stored, run, recovered).step()
         if not stored.active:
-            pack.links.write_escalation(number, policy, encode(stored))  # known 90 days more
+            pack.links.write_escalation(number, policy, encode(stored))  # expires 90 days from now
         return Step(ALREADY, "this breach was escalated already: %s" % stored.state, number,
                     stored.pagerduty_id, stored.dedup_key, level=stored.level)
     fresh = begin_of(number, policy, run, metric, trigger_on, format_time(now), seen)
@@ -141,8 +141,9 @@ class _Look:
             now = self._started(now, seen, seen.open_incident, entry.escalation_policy_id)
         end = end_of(now, seen)
         if end is not None:
-            reached = now.level + (before == WAITING and self._sent > 0)  # answered at once
-            self._step = self._end(replace(now, level=reached), *end)
+            if before == WAITING and self._sent:  # the next level was alerted, and has answered
+                now = replace(now, level=now.level + 1)
+            self._step = self._end(now, *end)
         elif entry is None:
             self._step = self._end(now, DROPPED, "escalation_mapping names no policy any more")
         elif self._dead_end:
@@ -213,14 +214,14 @@ class _Look:
                  entry_of_service(settings, (incident or pair.link).service_id) or
                  route_for_opening(settings, record.assignment_group, record.category).mapping)
         key = last_resort_key(settings.stackflow.host, now.number, pair.link.dedup_key)
-        mark = fingerprint(entry.integration_key)
-        pack.links.remember_last_resort(now.number, mark)
+        key_fingerprint = fingerprint(entry.integration_key)
+        pack.links.remember_last_resort(now.number, key_fingerprint)
         self._warnings += send_trigger(pack, record, entry, key, CRITICAL, "Nobody answered: ")
         if not wait_for_incidents(pack, key):
             raise invisible(pack, entry, "the alert of last resort for %s" % now.number)
         self._note(now, incident, "nobody answered (%s); %s was alerted as a last resort" % (
             why, entry.service_name))
-        pack.links.remember_last_resort(now.number, mark)
+        pack.links.remember_last_resort(now.number, key_fingerprint)
         pair, seen = _see(pack, now.number)
         if seen.over:  # whoever resolved the pair meanwhile came too early for this alert
             settle(pack, pair, Words())

@@ -8,7 +8,7 @@ incident that is opened again starts anew. Pure: the present time is passed in.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from .deliveries import as_object
@@ -53,7 +53,10 @@ class Timer:
         """When so many minutes are over, if it is not stopped any more."""
         assert self.record is not None and self.record.created_at is not None
         begin = self.since or self.record.created_at
-        return begin + timedelta(minutes=minutes, seconds=self.stopped)
+        try:
+            return begin + timedelta(minutes=minutes, seconds=self.stopped)
+        except OverflowError:  # a mistake in a record or in a target
+            return datetime.max.replace(tzinfo=timezone.utc)
 
     def percent(self, minutes: float, now: datetime) -> float:
         """How much of so many minutes is over."""
@@ -141,10 +144,13 @@ class SlaClock:
         """
         self._timers = {number: timer for number, timer in self._timers.items()
                         if (now - timer.ended_at < KEPT if timer.ended_at else timer.record)}
-        return [alert(timer, target, event_type, now)
-                for timer in self._timers.values() if timer.record is not None
-                for target in self._targets
-                for event_type in [due(timer, target, now)] if event_type]
+        alerts = []
+        for timer in self._timers.values():
+            for target in self._targets if timer.record is not None else ():
+                event_type = due(timer, target, now)
+                if event_type is not None:
+                    alerts.append(alert(timer, target, event_type, now))
+        return alerts
 
     def told(self, one: Alert) -> None:
         """The alert was dispatched."""

@@ -214,7 +214,7 @@ def _ask(pack: Pack, pair: Pair, words: Words, state: str) -> Outcome:
 def settle(pack: Pack, pair: Pair, words: Words, may_trigger: bool = False,
            force: bool = False) -> Outcome:
     """Decide, write, remember; read both sides and decide again when somebody else was there
-    meanwhile.
+    meanwhile. RoutingError, after all other writes, for a group that no entry pages.
     """
     done = Done()
     decisions: List[merge.Decision] = []
@@ -345,6 +345,7 @@ def _write_state(pack: Pack, number: str, state: str, note: Optional[str]) -> Ou
 
 
 def before_start(pack: Pack, record: StackFlowIncident) -> bool:
+    """Whether a record was created before the pack first ran here."""
     start = parse_time(pack.links.start())
     return bool(start and record.created_at and record.created_at < start)
 

@@ -44,6 +44,7 @@ def _render(source: str, values: Mapping[str, Any]) -> str:
         intercepted_binops = frozenset(("*", "**"))
 
         def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+            """Numbers may be multiplied, and nothing else."""
             if operator == "**" or not all(isinstance(one, (int, float)) for one in (left, right)):
                 raise SecurityError("%s is not allowed here" % operator)
             return left * right

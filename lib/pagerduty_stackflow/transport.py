@@ -9,7 +9,8 @@ import random
 import socket
 import ssl
 import threading
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Type, Union
+from typing import (Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Type,
+                    TypeVar, Union)
 from urllib.parse import urlsplit
 
 import requests
@@ -39,6 +40,28 @@ class OutcomeUnknownError(ApiError):
     kind = "outcome_unknown"
 
 
+Written = TypeVar("Written")
+
+
+def write_once(write: Callable[[], Written], find: Callable[[], Optional[Written]]) -> Written:
+    """What ``write`` returns, or ``find`` where its answer was lost and it is there: it is looked up
+    before it is written a second time. OutcomeUnknownError where it is not there after that either.
+    """
+    try:
+        return write()
+    except OutcomeUnknownError:
+        found = find()
+    if found is not None:
+        return found
+    try:
+        return write()
+    except OutcomeUnknownError:
+        found = find()
+        if found is None:
+            raise
+        return found
+
+
 class Answer(NamedTuple):
     """A successful answer; ``body`` is the parsed JSON, or None where there was none."""
 
@@ -55,11 +78,13 @@ def no_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:
 
 
 class _Failure(NamedTuple):
-    """One try that failed; ``undone``: it was surely not carried out."""
+    """One try that failed; ``not_done``: it was surely not carried out. ``wait``: seconds that the
+    server asks to wait before the next.
+    """
 
     error: ApiError
     wait: Optional[float] = None
-    undone: bool = False
+    not_done: bool = False
 
 
 class Transport:
@@ -111,12 +136,10 @@ class Transport:
             result = self._attempt(system, what, method, url, options, secrets,
                                    min(left, self._http.timeout_seconds))
             if isinstance(result, Answer):
-                wait = pause_before_next(result.headers, self._clock.now().timestamp())
-                if wait is not None:
-                    self._resume[host] = self._clock.monotonic() + min(wait, LONGEST_WINDOW)
+                self._note_limit(host, result.headers)
                 return result
             error = result.error
-            if not repeatable and not result.undone:
+            if not repeatable and not result.not_done:
                 raise OutcomeUnknownError(error.message, error.hint, True, system, error.status,
                                           error.code)
             if not error.retryable:
@@ -129,8 +152,15 @@ class Transport:
                 raise error
             self._clock.sleep(delay)
 
+    def _note_limit(self, host: str, headers: Mapping[str, str]) -> None:
+        wait = pause_before_next(headers, self._clock.now().timestamp())
+        if wait is not None:
+            self._resume[host] = self._clock.monotonic() + min(wait, LONGEST_WINDOW)
+
     def _wait_for_limit(self, host: str) -> None:
-        """Not at the expense of the call's own time, and not beyond the end of the run."""
+        """Wait until a limit that is used up is renewed, unless the run ends before. The call's own
+        time begins after that.
+        """
         now = self._clock.monotonic()
         resume = self._resume.pop(host, now)
         if now < resume < self._end:
@@ -167,7 +197,7 @@ class Transport:
             return Answer(status, body, response.headers)
         wait = pause(status, response.headers, self._clock.now().timestamp())
         return _Failure(error_of(system, what, status, body, secrets), wait,
-                        undone=status == 429 or not may_retry(status))
+                        not_done=status == 429 or not may_retry(status))
 
 
 def _read(response: requests.Response, limit: float) -> Optional[bytes]:
@@ -243,18 +273,18 @@ def _network_failure(system: str, what: str, error: Exception) -> _Failure:
         return _Failure(ApiError(
             "%s: the TLS certificate is not trusted" % what,
             "check the base URL of %s; for a CA of your own set REQUESTS_CA_BUNDLE to its file" %
-            system, False, system), undone=True)
+            system, False, system), not_done=True)
     if isinstance(error, ValueError) or not isinstance(error, NETWORK):
         words = str(error) if type(error) is OSError else type(error).__name__
         return _Failure(ApiError(
             "%s: the request cannot be made (%s)" % (what, words),
             "look for characters that do not belong there in the key or token, the e-mail and the "
-            "base URL of %s, and at REQUESTS_CA_BUNDLE" % system, False, system), undone=True)
-    undone = (_has_cause(error, NewConnectionError) or
+            "base URL of %s, and at REQUESTS_CA_BUNDLE" % system, False, system), not_done=True)
+    not_done = (_has_cause(error, NewConnectionError) or
               isinstance(error, requests.exceptions.ConnectTimeout))
     return _Failure(ApiError("%s: %s" % (what, _reason(error)),
                              "check the network, the proxy and the base URL of %s" % system, True,
-                             system), undone=undone)
+                             system), not_done=not_done)
 
 
 NETWORK = (requests.exceptions.ConnectionError, requests.exceptions.Timeout,

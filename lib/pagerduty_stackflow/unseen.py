@@ -12,15 +12,15 @@ from .errors import NotFoundError, PackError
 from .incidents import parse_time
 from .links import Link
 from .pack import Pack
+from .pagerduty.account import SILENT
 from .pairs import Pair
 from .sync import settle
 from .writing import Words
 
 PATIENCE = timedelta(minutes=2)
 """After this time a trigger whose incident is not visible counts as lost."""
-SILENT = ("disabled", "maintenance")
-"""Statuses of a service that opens no incidents (REST API, Service, `status`)."""
 UP = "up"
+"""In place of every other status of a service, in the link."""
 
 
 class UnseenError(PackError):
@@ -44,8 +44,9 @@ def is_on_its_way(pack: Pack, link: Link) -> bool:
 
 
 class Unseen:
-    """A pair whose incident was never seen. ``is_news``: not reported yet, or the service can page
-    again, or cannot any more, since it was; ``error`` is what the run fails with either way.
+    """A pair whose incident was never seen. ``is_news``: it was not reported yet, or since then the
+    service became able to open incidents, or unable. ``error`` is what the run fails with, news or
+    not.
     """
 
     def __init__(self, pack: Pack, pair: Pair) -> None:

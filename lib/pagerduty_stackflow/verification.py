@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from datetime import datetime
-from typing import Any, Dict, List
+from typing import Dict, List
 
 from .errors import PackError
 from .incidents import DEDUP_KEY_LIMIT, PagerDutyIncident
-from .pack import DONE, Outcome, Pack
 from .links import VISIBLE
+from .pack import DONE, Outcome, Pack
 from .pairs import wait_for_incidents
 from .routing import service_named
 from .settings import ServiceMapping
@@ -28,7 +28,7 @@ def send_test_event(pack: Pack, service: str) -> Outcome:
     entry says.
     """
     entry = service_named(pack.settings, service)
-    _state_of(pack, entry)  # before anybody is paged: without a REST key nothing could be seen
+    pack.account.service(entry.service_id)  # fails here, where nobody is paged yet
     host = pack.settings.stackflow.host
     key = test_key(host, entry.service_id, pack.clock.now())
     summary = "Test of the StackFlow integration of %s: please acknowledge" % entry.service_name
@@ -79,26 +79,20 @@ def _on_its_service(entry: ServiceMapping, found: List[PagerDutyIncident]) -> Pa
         "re-copy the Integration Key from the PagerDuty service -> Integrations")
 
 
-def _state_of(pack: Pack, entry: ServiceMapping) -> str:
-    """The service's status (REST API, Get a service)."""
-    body: Any = pack.rest.call("GET", "/services/" + entry.service_id)
-    service = body.get("service")
-    return str(service.get("status") or "") if isinstance(service, dict) else ""
-
-
 HINTS: Dict[str, str] = {
     "disabled": "enable the service in PagerDuty: a disabled one opens no incidents",
     "maintenance": "wait for the end of the service's maintenance window, or end it: until then it "
                    "opens no incidents"}
+"""What to do about an invisible incident, by the status of its service."""
 
 
 def invisible(pack: Pack, entry: ServiceMapping, what: str) -> PackError:
     """The error for an event that PagerDuty accepted and does not show, with the service's status.
     """
-    state = _state_of(pack, entry)
+    status = pack.account.service(entry.service_id).status
     return PackError(
         "PagerDuty accepted %s and shows no incident %d seconds later; the status of service %s "
         "(%s) is %s" % (what, VISIBLE.total_seconds(), entry.service_name, entry.service_id,
-                        state or "unknown"),
-        HINTS.get(state, "re-copy the Integration Key from the PagerDuty service -> Integrations; "
-                         "see that somebody is on call, and that no event rule suppresses it"))
+                        status or "unknown"),
+        HINTS.get(status, "re-copy the Integration Key from the PagerDuty service -> Integrations; "
+                          "see that somebody is on call, and that no event rule suppresses it"))

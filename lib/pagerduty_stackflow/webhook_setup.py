@@ -8,15 +8,13 @@ from typing import Any, Dict, List, Optional, Sequence
 from .checks.facts import PAGERDUTY_PATH, same_url
 from .checks.webhooks import needed_events
 from .errors import ApiError, BadInputError, ConfigError, DatastoreError, NotFoundError, PackError
-from .links import PAGE, PREFIX
+from .links import PAGE, WEBHOOK_SECRET
 from .pack import ALREADY, DONE, SKIPPED, Outcome, Pack
-from .pagerduty.subscriptions import (ACCOUNT, LIMIT_REACHED, SERVICE, Subscription, Subscriptions)
+from .pagerduty.subscriptions import ACCOUNT, LIMIT_REACHED, Subscription, Subscriptions
 from .routing import service_named
 from .settings import ServiceMapping, Settings
 from .transport import OutcomeUnknownError
 
-SECRET_PREFIX = PREFIX + "webhook_secret."
-"""Before the subscription's id: the datastore key of its secret, which the listener reads."""
 EVENTS = tuple("incident." + name for name in (
     "triggered", "acknowledged", "resolved", "reopened", "service_updated", "annotated"))
 """What the shipped rules ask for, with any settings."""
@@ -36,27 +34,25 @@ def manage_webhooks(pack: Pack, operation: str, service: Optional[str] = None,
     """
     if operation not in OPERATIONS:
         raise BadInputError("operation is %r" % (operation,), "give " + ", ".join(OPERATIONS))
-    if subscription_id is not None and (service is not None or operation == "create"):
-        raise BadInputError("a subscription_id goes with neither a service nor create",
-                            "leave out subscription_id")
-    if subscription_id is not None and not SUBSCRIPTION_ID.match(subscription_id):
-        raise BadInputError("%r is no id of a subscription" % (subscription_id,),
-                            "the operation list shows the ids")
-    entries = [service_named(pack.settings, service)] if service is not None else (
-        list(pack.settings.service_mapping))
-    services = {entry.service_id: entry for entry in reversed(entries)}
     setup = _Setup(pack)
-    if operation == "create":
-        return setup.create([services[key] for key in dict.fromkeys(
-            entry.service_id for entry in entries)])
-    if subscription_id is not None and operation == "delete":
-        return setup.delete_one(subscription_id)
     if subscription_id is not None:
-        chosen = [setup.subscriptions.one(subscription_id)]
-    else:
-        scopes = (ACCOUNT, SERVICE) if operation == "list" else (SERVICE,)
-        chosen = [one for one in setup.own() if service is None or one.scope in scopes and
-                  (one.scope == ACCOUNT or one.service_id in services)]
+        if service is not None or operation == "create":
+            raise BadInputError("a subscription_id goes with neither a service nor create",
+                                "leave out subscription_id")
+        if not SUBSCRIPTION_ID.match(subscription_id):
+            raise BadInputError("%r is no id of a subscription" % (subscription_id,),
+                                "the operation list shows the ids")
+        if operation == "delete":
+            return setup.delete_one(subscription_id)
+        return setup.change(operation, [setup.subscriptions.one(subscription_id)])
+    entry = None if service is None else service_named(pack.settings, service)
+    if operation == "create":
+        return setup.create(pack.settings.service_mapping if entry is None else [entry])
+    chosen = setup.own()
+    if entry is not None:
+        # One for the whole account is shown, and never changed for the sake of one service.
+        chosen = [one for one in chosen if one.service_id == entry.service_id or
+                  (one.scope == ACCOUNT and operation == "list")]
     return setup.change(operation, chosen)
 
 
@@ -69,6 +65,8 @@ def listener_url(settings: Settings) -> str:
 
 
 class _Setup:
+    """Carries out one operation on webhook subscriptions, and reports it."""
+
     def __init__(self, pack: Pack) -> None:
         self._store, self._settings = pack.store, pack.settings
         self.subscriptions = Subscriptions(pack.rest)
@@ -80,11 +78,14 @@ class _Setup:
         return [one for one in self.subscriptions.all() if same_url(one.url, url)]
 
     def create(self, entries: Sequence[ServiceMapping]) -> Dict[str, Any]:
-        """One for each service that no subscription of ours covers."""
+        """One for each service of the entries that no subscription of ours covers."""
         own = self.own()
         there: List[Subscription] = []
         made: List[Subscription] = []
+        first_entries: Dict[str, ServiceMapping] = {}
         for entry in entries:
+            first_entries.setdefault(entry.service_id, entry)
+        for entry in first_entries.values():
             covering = [one for one in own if one.scope == ACCOUNT or
                         one.service_id == entry.service_id]
             if covering:
@@ -109,7 +110,7 @@ class _Setup:
         try:
             made, secret = self.subscriptions.create(url, EVENTS, entry.service_id, DESCRIPTION)
         except OutcomeUnknownError as error:
-            for one in self.own():  # if it was made, its secret is lost with the answer
+            for one in self.own():  # what was made is of no use: its secret was in the lost answer
                 if one.service_id == entry.service_id:
                     self.subscriptions.delete(one.id)
             error.hint = "nothing is left of it: run create again"
@@ -123,7 +124,7 @@ class _Setup:
         try:
             if not secret:
                 raise ValueError("PagerDuty showed no secret")
-            self._store.set_value(SECRET_PREFIX + made.id, secret, local=False, encrypt=True)
+            self._store.set_value(WEBHOOK_SECRET + made.id, secret, local=False, encrypt=True)
         except Exception as error:  # StackStorm's client raises whatever its transport raised
             raise self._take_back(made, entry, error) from None
         return made
@@ -170,9 +171,9 @@ class _Setup:
         except NotFoundError:
             there = False
         if self._secret_key(subscription_id) and not self._store.delete_value(
-                SECRET_PREFIX + subscription_id, local=False):
+                WEBHOOK_SECRET + subscription_id, local=False):
             self._warnings.append("the datastore key %s could not be deleted" % (
-                SECRET_PREFIX + subscription_id))
+                WEBHOOK_SECRET + subscription_id))
         return there
 
     def _report(self, outcome: str, reason: str,
@@ -188,7 +189,7 @@ class _Setup:
                     ours=bool(public) and same_url(one.url, listener_url(self._settings)))
 
     def _secret_key(self, subscription_id: str) -> Optional[str]:
-        key = SECRET_PREFIX + subscription_id
+        key = WEBHOOK_SECRET + subscription_id
         try:
             found = self._store.list_values(local=False, prefix=key, limit=PAGE, offset=0)
         except Exception as error:  # as above

@@ -6,8 +6,9 @@ from __future__ import annotations
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from . import merge
+from .answers import PAGERDUTY
 from .deciding import place
-from .errors import ConflictError
+from .errors import AGAIN, ConflictError
 from .incidents import (CLIENT, PagerDutyIncident, StackFlowIncident, dedup_key, format_time, mark,
                         last_resort_key, number_of_key, record_url)
 from .links import Link
@@ -47,7 +48,7 @@ class Done:
 
 def carry_out(pack: Pack, pair: Pair, decision: merge.Decision, words: Words,
               done: Done) -> merge.Decision:
-    """Write to both sides, PagerDuty first, and return the decision with what PagerDuty is left in.
+    """Write to both sides, PagerDuty first; returns the decision with PagerDuty's state as it is then.
 
     What was written goes into ``done``, also when a later write fails.
     """
@@ -201,8 +202,8 @@ def _acknowledge(pack: Pack, pair: Pair, words: Words, done: Done) -> bool:
     known = pack.rest.user_email(person) if person else None
     if known is None:
         pack.rest.add_note(pair.incident.id, "Taken in StackFlow by %s" % (person or "a person"))
-        done.skipped.append("%s is no PagerDuty user, so a note was written in place of an "
-                            "acknowledgement" % (person or "nobody"))
+        done.skipped.append("%s, so a note was written in place of an acknowledgement" % (
+            "%s is no PagerDuty user" % person if person else "nobody is named who took it"))
         return False
     _check_unchanged(pack, pair.incident)
     pack.rest.set_status(pair.incident.id, "acknowledged", by=known)
@@ -257,7 +258,7 @@ def _move(pack: Pack, pair: Pair, done: Done) -> None:
     assert entry is not None
     if pair.incident is None:
         raise OutcomeUnknownError("PagerDuty does not show the incident yet",
-                                  "run it again, or wait for the next reconcile", True, "PagerDuty")
+                                  "run it again, or wait for the next reconcile", True, PAGERDUTY)
     pair.stored = pair.link._replace(moving=entry.service_id)
     pack.links.write(pair.stored)
     pair.incident = move(pack, pair.incident, entry)
@@ -284,7 +285,8 @@ def _check_unchanged(pack: Pack, incident: PagerDutyIncident) -> None:
     """Read the status right before a REST write: on a resolved incident it would reopen it."""
     status = pack.rest.incident(incident.id).status
     if status != incident.status:
-        raise ConflictError("%s became %s meanwhile" % (incident.id, status), "", True, "PagerDuty")
+        raise ConflictError("%s became %s meanwhile" % (incident.id, status), AGAIN, True,
+                            PAGERDUTY)
 
 
 def _is_open(pack: Pack, number: str) -> bool:

@@ -137,6 +137,12 @@ class SendTestEventTestCase(ActionTestCase):
         self.fail_with("not_found", service="P9999ZZ")
         self.assertEqual(self.writes(), [])
 
+    def test_a_service_id_with_a_query_behind_it_is_not_taken_for_the_service_before_it(self):
+        wrong = "P1234AB?limit=1"
+        self.config["service_mapping"][0]["pagerduty_service_id"] = wrong
+        self.fail_with("not_found", service=wrong)
+        self.assertEqual(self.writes(), [])
+
     def test_a_key_that_pagerduty_refuses_fails_before_anybody_is_paged(self):
         self.pagerduty.revoke_api_key(REST_KEY)
         error = self.fail_with("credentials", service=self.service)

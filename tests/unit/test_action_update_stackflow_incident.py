@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from action_site import GROUP, HTML, TOKEN, UNKNOWN_ID, UNKNOWN_NUMBER, ActionTestCase
-from update_stackflow_incident import UpdateStackflowIncidentAction
+from update_stackflow_incident import UpdateStackFlowIncidentAction
 
 
 class UpdateStackflowIncidentTestCase(ActionTestCase):
-    action_cls = UpdateStackflowIncidentAction
+    action_cls = UpdateStackFlowIncidentAction
 
     def test_fields_are_written_by_number_and_by_pagerduty_id(self):
         number = self.paged()

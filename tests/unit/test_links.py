@@ -245,7 +245,7 @@ def calls():
     return [("read", "INC1"), ("write", OPENED), ("write", CLOSED), ("wait", "INC1"),
             ("stop_waiting", "INC1"), ("numbers", "Q0ABCDEF"), ("join", "Q0ABCDEF", "INC1"),
             ("merge_into", "Q0ABCDEF", "INC1"), ("start",), ("ensure_start", clock),
-            ("last_ping",), ("polled_by",), ("read_with_notes", "INC1"),
+            ("last_ping",), ("webhook_secret_keys",), ("polled_by",), ("read_with_notes", "INC1"),
             ("numbers_with_notes", "Q0ABCDEF"), ("write_note", "INC1", "words", clock.now()),
             ("note", "x"), ("finish_note", "x"), ("raise_flag", "x", "run"),
             ("lower_flag", "x", "run"), ("remember_last_resort", "INC1", "f" * 16),

@@ -216,9 +216,9 @@ def test_rows_that_are_no_objects_are_passed_over(site):
 def test_who_writes(site):
     site.rest.set_status(site.incident.id, "acknowledged", by="casey@example.com")
     site.rest.set_status(site.incident.id, "resolved", resolution="Replaced the disk")
-    site.rest.add_note(site.incident.id, "Done", by="robin@example.com")
+    site.rest.add_note(site.incident.id, "Done")
     assert [one.headers["from"] for one in site.pagerduty.requests] == [
-        "casey@example.com", "sync@example.com", "robin@example.com"]
+        "casey@example.com", "sync@example.com", "sync@example.com"]
     assert [one.json() for one in site.pagerduty.requests] == [
         {"incident": {"type": "incident_reference", "status": "acknowledged"}},
         {"incident": {"type": "incident_reference", "status": "resolved",

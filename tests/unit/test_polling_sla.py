@@ -1,5 +1,7 @@
 """The SLA clock in StackFlow's poller: what it dispatches, and what a restart does to it."""
 
+from datetime import datetime, timezone
+
 import pytest
 from polling_site import Pollers
 from world import World
@@ -53,6 +55,15 @@ def test_a_breach_comes_at_its_time_and_is_acted_upon_where_it_is_mapped(story):
     assert story.told()[2:] == ["sla.recovery P1-Response-SLA"]
     story.pass_by(30)
     assert len(story.alerts()) == 3
+
+
+def test_a_record_from_the_end_of_all_time_keeps_no_other_one_from_its_deadline(story, monkeypatch):
+    far = story.opened()
+    desk = story.world.stackflow.desk
+    monkeypatch.setattr(desk.incident(far), "created_at", datetime.max.replace(tzinfo=timezone.utc))
+    number = story.opened()
+    story.pass_by(25)
+    assert {one["incident"]["number"] for one in story.alerts()} == {number}
 
 
 def test_a_record_under_the_threshold_has_its_deadline_as_well(story):

@@ -63,7 +63,8 @@ def test_an_incident_that_cannot_be_read_does_not_stop_the_others_and_comes_agai
 @pytest.mark.parametrize("broken", [
     {"state": None}, {"state": ["new"]}, {"number": "no number", "id": None},
     {"number": None, "id": None}, {"number": {}, "id": []}, {"updated_at": "yesterday"},
-    {"updated_at": None, "created_at": 5}, {"assigned_to": [], "priority": {"a": 1}}])
+    {"updated_at": None, "created_at": 5}, {"updated_at": 10 ** 400},
+    {"assigned_to": [], "priority": {"a": 1}}])
 def test_a_record_that_cannot_be_read_does_not_stop_the_others_and_comes_again(
         monkeypatch, caplog, broken):
     world = World()

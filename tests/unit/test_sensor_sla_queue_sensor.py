@@ -127,6 +127,20 @@ class SLAQueueSensorTestCase(BaseSensorTestCase):
             self.assertIn(name, str(self.messages))
         self.assertNotIn("the poll failed", str(self.messages))
 
+    def test_a_message_on_which_the_reading_breaks_keeps_no_other_one_from_its_turn(self):
+        def breaking(message, settings):
+            if "evt-0" in message.body:
+                raise ValueError("a defect")
+            return sla_queue.read(message, settings)
+
+        self.start()
+        self.alerts.publish(dict(BREACH, id="evt-0"))
+        self.alerts.publish(BREACH)
+        with mock.patch("pagerduty_stackflow.queue_poller.read", breaking):
+            self.assertEqual([item["payload"]["event_id"] for item in self.poll()], ["evt-1"])
+        self.assertEqual(self.alerts.left(), 1)
+        self.assertNotIn("the poll failed", str(self.messages))
+
     def test_a_message_is_deleted_only_after_its_dispatch(self):
         self.start()
         self.alerts.publish(BREACH)

@@ -141,6 +141,20 @@ class WebhookSensorTestCase(BaseSensorTestCase):
         self.assertEqual(self.deliver(TRIGGERED, STORED), 503)
         self.assertEqual(self.deliver(TRIGGERED), 202)
 
+    def test_more_stored_secrets_than_one_list_of_the_datastore_shows_are_accepted(self):
+        whole = self.sensor_service.list_values
+
+        def page(local=True, prefix=None, limit=None, offset=0):
+            return whole(local=local, prefix=prefix)[offset:][:limit or 100]
+
+        for number in range(150):
+            self.sensor_service.set_value("pagerduty_stackflow.webhook_secret.PSUB%03d" % number,
+                                          "%s %d" % (STORED, number), local=False, encrypt=True)
+        with mock.patch.object(self.sensor_service, "list_values", page):
+            self.run_sensor()
+            self.eventually(lambda: len(self.sensor.secrets("pagerduty")) == 151)
+            self.assertEqual(self.deliver(TRIGGERED, "%s 149" % STORED), 202)
+
     def test_stored_secrets_outlive_a_datastore_that_does_not_answer(self):
         key = "pagerduty_stackflow.webhook_secret.PSUB01"
         self.sensor_service.set_value(key, STORED, local=False)

@@ -145,6 +145,11 @@ ONE_CHANGE = [
     ("service_mapping", BASE["service_mapping"] + BASE["service_mapping"][1:],
      "[2]: has the stackflow_assignment_group and stackflow_category of service_mapping[1]: keep "
      "one of the two"),
+    ("service_mapping", BASE["service_mapping"] + [
+        dict(BASE["service_mapping"][1], stackflow_assignment_group=BASE["service_mapping"][1][
+            "stackflow_assignment_group"].upper())],
+     "[2]: has the stackflow_assignment_group and stackflow_category of service_mapping[1]: keep "
+     "one of the two"),
     ("escalation_mapping", GUIDE_ESCALATIONS["escalation_mapping"] * 2,
      "[1]: has the stackflow_sla_policy and trigger_on of escalation_mapping[0]: keep one of the "
      "two"),

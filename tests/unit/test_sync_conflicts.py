@@ -49,6 +49,18 @@ def test_a_record_closed_right_before_our_resolve_counts_as_agreement(world):
     assert not [one for one in world.outcomes if isinstance(one, Exception)]
 
 
+def test_a_move_of_what_was_resolved_right_before_fails_and_says_what_to_do(world):
+    number, incident = created(world)
+    world.configure(service_mapping=[
+        world.config["service_mapping"][0],
+        dict(world.config["service_mapping"][0], pagerduty_service_id=world.database,
+             stackflow_assignment_group="Database")])
+    meanwhile(world, "GET /services", lambda: world.pagerduty.resolve(incident, world.casey))
+    with pytest.raises(ConflictError) as caught:
+        world.act("reroute_incident", incident_id=number, assignment_group="Database")
+    assert caught.value.retryable and "run it again" in caught.value.hint
+
+
 def test_a_record_cancelled_right_before_our_acknowledgement_is_left_alone_and_resolves(world):
     number, incident = created(world)
     world.pagerduty.acknowledge(incident, world.casey)

@@ -11,7 +11,7 @@ import pytest
 
 from listener_bench import (EVENT, PAGERDUTY, STACKFLOW, benches, eventually, read_answer, received,
                             sign, slow_clients)
-from pagerduty_stackflow import listener, webserver
+from pagerduty_stackflow import http_connection, listener, webserver
 from pagerduty_stackflow.clock import Clock
 
 
@@ -130,7 +130,7 @@ def test_a_body_that_is_cut_short_is_not_taken(bench):
 
 
 def test_a_body_that_trickles_in_is_answered_503_within_the_deadline(bench, monkeypatch):
-    monkeypatch.setattr(webserver, "REQUEST_SECONDS", 0.4)
+    monkeypatch.setattr(http_connection, "REQUEST_SECONDS", 0.4)
     one = bench()
     with one.connect() as connection:
         connection.sendall(b"POST /webhooks/pagerduty HTTP/1.1\r\nContent-Length: 1000\r\n\r\n")
@@ -150,13 +150,13 @@ def test_a_body_that_trickles_in_is_answered_503_within_the_deadline(bench, monk
 @pytest.mark.parametrize("sent",
                          [b"", b"POST /webh", b"POST /webhooks/pagerduty HTTP/1.1\r\nX: y\r\n"])
 def test_a_silent_client_is_hung_up_on(bench, monkeypatch, sent):
-    monkeypatch.setattr(webserver, "REQUEST_SECONDS", 0.2)
-    monkeypatch.setattr(webserver, "IDLE_SECONDS", 0.2)
+    monkeypatch.setattr(http_connection, "REQUEST_SECONDS", 0.2)
+    monkeypatch.setattr(http_connection, "IDLE_SECONDS", 0.2)
     assert bench().raw(sent) == b""
 
 
 def test_headers_that_trickle_in_are_hung_up_on(bench, monkeypatch):
-    monkeypatch.setattr(webserver, "REQUEST_SECONDS", 0.3)
+    monkeypatch.setattr(http_connection, "REQUEST_SECONDS", 0.3)
     with bench().connect() as connection:
         connection.settimeout(0.02)
         ended = False
@@ -175,7 +175,7 @@ def test_headers_that_trickle_in_are_hung_up_on(bench, monkeypatch):
 
 def test_two_hundred_slow_clients_keep_nobody_out(bench, monkeypatch):
     for name in ("REQUEST_SECONDS", "IDLE_SECONDS"):
-        monkeypatch.setattr(webserver, name, 60.0)  # none of them goes by itself
+        monkeypatch.setattr(http_connection, name, 60.0)  # none of them goes by itself
     one = bench()
     connections = slow_clients(one, 200)
     try:
@@ -206,7 +206,7 @@ def half_open(one):
 @pytest.mark.parametrize("count", [40, pytest.param(2000, marks=pytest.mark.soak)])
 def test_deliveries_flow_while_slow_clients_come_again_and_again(bench, monkeypatch, count):
     for name in ("REQUEST_SECONDS", "IDLE_SECONDS"):
-        monkeypatch.setattr(webserver, name, 60.0)
+        monkeypatch.setattr(http_connection, name, 60.0)
     one = bench()
     connections = slow_clients(one, 200)
     for number in range(count):
@@ -225,7 +225,7 @@ def test_deliveries_flow_while_slow_clients_come_again_and_again(bench, monkeypa
 
 def test_a_connection_at_work_is_not_cut_for_others(bench, monkeypatch):
     monkeypatch.setattr(webserver, "CONNECTION_LIMIT", 4)
-    monkeypatch.setattr(webserver, "IDLE_SECONDS", 60.0)
+    monkeypatch.setattr(http_connection, "IDLE_SECONDS", 60.0)
     begun, release = threading.Event(), threading.Event()
 
     def handle(trigger, payload):
@@ -269,6 +269,22 @@ def test_a_late_answer_is_the_only_one_and_the_last_of_its_connection(bench, mon
         release.set()
         eventually(lambda: not one.listener._server._connections)
         assert answer.count(b"HTTP/1.1") == 1 and one.refused() == {"timeout": 1}
+
+
+def test_a_dispatch_that_hangs_and_then_fails_is_refused_once(bench, monkeypatch):
+    monkeypatch.setattr(listener, "DISPATCH_SECONDS", 0.1)
+    release = threading.Event()
+
+    def handle(trigger, payload):
+        release.wait(10)
+        raise ValueError("the broker is away")
+
+    one = bench(handle=handle)
+    assert one.genuine()[0] == 503
+    release.set()
+    eventually(lambda: not one.listener._server._connections)
+    assert one.refused() == {"timeout": 1}
+    assert "ValueError" in one.messages[-1], "why it failed is in the log all the same"
 
 
 def test_an_answer_in_time_leaves_nothing_to_be_sent_late(bench):

@@ -134,6 +134,11 @@ class Service:
     disabled: bool = False
     maintenance: bool = False
 
+    @property
+    def usual_urgency(self) -> str:
+        """Of an incident without an alert: there is no severity to judge by."""
+        return self.urgency if self.urgency in (HIGH, LOW) else HIGH
+
 
 @dataclass
 class Integration:

@@ -7,7 +7,7 @@ from typing import List, Optional, Sequence, Union
 from dev.simulators.base import Simulator, serialised
 from dev.simulators.pagerduty.account import Account
 from dev.simulators.pagerduty.lifecycle import Lifecycle
-from dev.simulators.pagerduty.model import HIGH, LOW, TRIGGERED, Agent, Incident
+from dev.simulators.pagerduty.model import TRIGGERED, Agent, Incident
 
 
 class People(Simulator):
@@ -24,8 +24,8 @@ class People(Simulator):
                         urgency: Optional[str] = None, priority: Optional[str] = None) -> str:
         """Returns the id. It has a key of its own and no alert [support: alerts]."""
         service = self.account.services[service_id]
-        usual = service.urgency if service.urgency in (HIGH, LOW) else HIGH
-        made = self.lifecycle.open(service, title, Agent("user", by), urgency or usual,
+        made = self.lifecycle.open(service, title, Agent("user", by),
+                                   urgency or service.usual_urgency,
                                    incident_key=self.account.new_hex(),
                                    priority_id=self._priority(priority))
         return made.id

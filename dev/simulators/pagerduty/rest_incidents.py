@@ -10,7 +10,7 @@ from dev.simulators.pagerduty.account import Account
 from dev.simulators.pagerduty.call import Call, Route, invalid
 from dev.simulators.pagerduty.changes import Changes, reference_id
 from dev.simulators.pagerduty.lifecycle import Lifecycle
-from dev.simulators.pagerduty.model import HIGH, LOW, Incident, LogEntry, Refused
+from dev.simulators.pagerduty.model import Incident, LogEntry, Refused
 from dev.simulators.pagerduty.shapes import Shapes
 
 DEFAULT_WINDOW = timedelta(days=30)
@@ -119,10 +119,8 @@ class IncidentCalls:
         key, urgency = sent.get("incident_key"), sent.get("urgency")
         self._check_key(key, service.id)
         self._changes.check_urgency(urgency)
-        # A high default where the service would judge by severity: there is none to judge by.
-        usual = service.urgency if service.urgency in (HIGH, LOW) else HIGH
         incident = self._lifecycle.open(
-            service, title, call.agent, urgency or usual,
+            service, title, call.agent, urgency or service.usual_urgency,
             self._account.policies[self._changes.policy(policy)] if policy is not None else None,
             self._changes.assignees(people) if people is not None else None,
             key or self._account.new_hex(),

@@ -105,7 +105,8 @@ class Desk:
 
     def delete(self, number: str) -> None:
         """Forget an incident; no event is named for it."""
-        del self.incidents[self.incident(number).number]
+        self.incident(number)  # or a 404
+        del self.incidents[number]
 
     def declare_major(self, number: str) -> Incident:
         """Declare a major incident, which is a high-impact P1 (itsm/major-incidents.html)."""

@@ -137,9 +137,9 @@ class StackFlow(Simulator):
         return self.desk.create(values, by).number
 
     @serialised
-    def assign(self, number: str, person: Optional[str] = None, group: Optional[str] = None,
-               by: Optional[str] = None) -> None:
-        """Assign to a person, a group or both; what is None stays. `by` is for the reader alone."""
+    def assign(self, number: str, person: Optional[str] = None,
+               group: Optional[str] = None) -> None:
+        """Assign to a person, a group or both; what is None stays."""
         self._know(person, group)
         given = {"assigned_to": person, "assignment_group": group}
         values = {name: value for name, value in given.items() if value is not None}

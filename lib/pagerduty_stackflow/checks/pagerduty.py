@@ -31,7 +31,7 @@ def reachable(facts: Facts) -> Optional[Finding]:
         if status_of(error) not in (400, 401, 402, 403):
             raise
     except CredentialsError:
-        pass  # the key was refused, by somebody
+        pass  # whoever refuses the key has answered
     return None
 
 
@@ -131,12 +131,12 @@ def key_format(facts: Facts) -> Optional[Finding]:
         keys += [("previous_integration_keys[%d]" % at, key)
                  for at, key in enumerate(entry.previous_integration_keys)]
         for field, key in keys:
-            problem = _malformed("%s.%s" % (name, field), key)
-            problems += [problem] if problem else []
-    return conclude(problems, EVENTS_NOT_REACHING)
+            problems.append(_malformed("%s.%s" % (name, field), key))
+    return conclude(list(filter(None, problems)), EVENTS_NOT_REACHING)
 
 
 def _malformed(where: str, key: str) -> str:
+    """What is wrong with the form of an integration key; "" for nothing."""
     try:
         check_routing_key(key, where)
     except CredentialsError as error:

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 from urllib.parse import quote, urlsplit
 
-from ..answers import PAGERDUTY
-from ..errors import ApiError
-from .rest import RestClient
+from ..deliveries import as_object
+from .rest import RestClient, no_answer
 
 EVENTS_V2 = "events_api_v2_inbound_integration"
 """Type of the integrations whose key is a routing key of the Events API v2."""
+SILENT = ("disabled", "maintenance")
+"""Statuses of a service that opens no incidents (REST API, Service, `status`)."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Account:
         """What the account's plan has (List abilities)."""
         found = self._rest.call("GET", "/abilities").get("abilities")
         if not isinstance(found, list):
-            raise _no_answer("abilities")
+            raise no_answer("abilities")
         return [one for one in found if isinstance(one, str)]
 
     def host(self) -> Optional[str]:
@@ -81,7 +82,7 @@ class Account:
         """
         body = self._rest.call("GET", "/services", params=(("limit", "1"),))
         if not isinstance(body.get("services"), list):
-            raise _no_answer("services")
+            raise no_answer("services")
         return next(filter(None, map(_host, body["services"])), None)
 
     def service(self, service_id: str) -> Service:
@@ -89,8 +90,8 @@ class Account:
         data = self._rest.call("GET", "/services/" + quote(service_id, safe=""),
                                params=(("include[]", "integrations"),)).get("service")
         if not isinstance(data, dict):
-            raise _no_answer("service")
-        policy = _object(data.get("escalation_policy"))
+            raise no_answer("service")
+        policy = as_object(data.get("escalation_policy"))
         return Service(
             str(data.get("id") or service_id), str(data.get("name") or data.get("summary") or ""),
             str(data.get("status") or ""), _text(policy.get("id")), _text(policy.get("summary")),
@@ -100,7 +101,7 @@ class Account:
         """The name of an escalation policy; NotFoundError where there is none."""
         body = self._rest.call("GET", "/escalation_policies/" + quote(policy_id, safe=""))
         if not isinstance(body.get("escalation_policy"), dict):
-            raise _no_answer("escalation policy")
+            raise no_answer("escalation policy")
         return str(body["escalation_policy"].get("name") or policy_id)
 
     def on_calls(self, policy_ids: Sequence[str]) -> List[OnCall]:
@@ -124,10 +125,10 @@ def _integration(data: Mapping[str, Any]) -> Integration:
 
 
 def _on_call(data: Mapping[str, Any]) -> OnCall:
-    user, schedule = _object(data.get("user")), _object(data.get("schedule"))
+    user, schedule = as_object(data.get("user")), as_object(data.get("schedule"))
     level = data.get("escalation_level")
     return OnCall(
-        str(_object(data.get("escalation_policy")).get("id") or ""),
+        str(as_object(data.get("escalation_policy")).get("id") or ""),
         level if isinstance(level, int) else 0, str(user.get("id") or ""),
         str(user.get("name") or user.get("summary") or user.get("id") or ""),
         _text(user.get("html_url")), _text(schedule.get("summary")), _text(data.get("end")))
@@ -135,7 +136,7 @@ def _on_call(data: Mapping[str, Any]) -> OnCall:
 
 def _host(data: Any) -> Optional[str]:
     try:
-        return urlsplit(str(_object(data).get("html_url") or "")).hostname
+        return urlsplit(str(as_object(data).get("html_url") or "")).hostname
     except ValueError:
         return None
 
@@ -148,14 +149,5 @@ def _rows(value: Any) -> List[Dict[str, Any]]:
     return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
 
 
-def _object(value: Any) -> Dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
 def _text(value: Any) -> Optional[str]:
     return value if isinstance(value, str) and value else None
-
-
-def _no_answer(what: str) -> ApiError:
-    return ApiError("PagerDuty's answer holds no %s" % what,
-                    "check pagerduty.api_url; a proxy may be answering", True, PAGERDUTY)

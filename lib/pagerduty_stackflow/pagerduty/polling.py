@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Container, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from urllib.parse import quote
 
 from ..deliveries import as_object, as_object_or_none, clean, text, time_text
 from ..incidents import parse_time
@@ -123,7 +124,7 @@ def event(change: Change, event_type: str) -> Dict[str, Any]:
 
 def notes(rest: RestClient, incident_id: str) -> Sequence[Any]:
     """The notes of an incident as REST lists them (List notes for an incident)."""
-    listed = rest.call("GET", "/incidents/%s/notes" % incident_id).get("notes")
+    listed = rest.call("GET", "/incidents/%s/notes" % quote(incident_id, safe="")).get("notes")
     return listed if isinstance(listed, list) else ()
 
 

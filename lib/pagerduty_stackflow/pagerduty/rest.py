@@ -13,10 +13,10 @@ from typing import (Any, Callable, Dict, Iterable, Iterator, List, Mapping, Name
 
 from ..answers import PAGERDUTY
 from ..deliveries import as_object, text
-from ..errors import ApiError, CredentialsError
+from ..errors import ApiError, CredentialsError, PackError
 from ..incidents import PAGERDUTY_ID, Note, PagerDutyIncident, format_time, plain
 from ..settings import Settings
-from ..transport import Answer, OutcomeUnknownError, Transport
+from ..transport import Answer, Transport, write_once
 
 ACCEPT = "application/vnd.pagerduty+json;version=2"
 PAGE = 100
@@ -28,6 +28,7 @@ RESOLUTION_NOTE = "Resolution Note: "
 WINDOW = timedelta(days=180)
 """Under the six months that `since` and `until` may be apart (REST API, List Incidents)."""
 SECOND = timedelta(seconds=1)
+REFUSALS = (401, 403)
 RENEW = "generate a new key in PagerDuty and update it in Secrets Manager"
 
 Params = Sequence[Tuple[str, str]]
@@ -152,28 +153,20 @@ class RestClient:
         rows = [row for row in rows if isinstance(row, dict)]
         return [_note(row) for row in sorted(rows, key=lambda row: str(row.get("created_at")))]
 
-    def add_note(self, incident_id: str, text: str, by: Optional[str] = None,
-                 look_first: bool = False) -> Optional[str]:
-        """Write a note on an incident, once: it is looked up before it is written a second time, or
-        before the first with ``look_first``, for a step that may be repeated. Returns its id.
+    def add_note(self, incident_id: str, text: str, look_first: bool = False) -> Optional[str]:
+        """Write a note on an incident, once (:func:`write_once`); with ``look_first``, for a step that
+        may be repeated, it is looked up before it is written at all. Returns its id.
         """
+        def write() -> Note:
+            body = self.call("POST", "/incidents/%s/notes" % incident_id,
+                             {"note": {"content": text}})
+            return _note(as_object(body.get("note")))
+
         present = self._find_note(incident_id, text) if look_first else None
-        if present is not None:
-            return present.id
-        self._announce(incident_id, text)
-        tries = 0
-        while True:
-            tries += 1
-            try:
-                body = self.call("POST", "/incidents/%s/notes" % incident_id,
-                                 {"note": {"content": text}}, by)
-                return _note(as_object(body.get("note"))).id
-            except OutcomeUnknownError:
-                present = self._find_note(incident_id, text)
-                if present is not None:
-                    return present.id
-                if tries == 2:
-                    raise
+        if present is None:
+            self._announce(incident_id, text)
+            present = write_once(write, lambda: self._find_note(incident_id, text))
+        return present.id
 
     def _find_note(self, incident_id: str, text: str) -> Optional[Note]:
         return next((note for note in self.notes(incident_id) if plain(note.text) == plain(text)),
@@ -201,23 +194,19 @@ class RestClient:
         when the fresh one is refused too, or there is no fresh one.
         """
         try:
-            answer = self._send(method, path, data, by, params, False)
+            return as_object(self._send(method, path, data, by, params, False).body)
         except ApiError as error:
-            if error.status not in (401, 403):
+            if error.status not in REFUSALS:
                 raise
-            try:
-                answer = self._send(method, path, data, by, params, True)
-            except CredentialsError as nothing:
-                raise (_forbidden(error) if error.status == 403 else CredentialsError(
-                    "%s (%s)" % (nothing.message, error.message), nothing.hint,
-                    nothing.retryable)) from None
-            except ApiError as again:
-                if again.status not in (401, 403):
-                    raise
-                raise (_forbidden(again) if again.status == 403 else CredentialsError(
-                    "API key expired or revoked: %s (%s)" % (RENEW, again.message),
-                    RENEW)) from None
-        return answer.body if isinstance(answer.body, dict) else {}
+            refusal = error
+        try:
+            return as_object(self._send(method, path, data, by, params, True).body)
+        except CredentialsError as nothing:
+            raise _refused(refusal, nothing) from None
+        except ApiError as again:
+            if again.status not in REFUSALS:
+                raise
+            raise _refused(again) from None
 
     def _send(self, method: str, path: str, data: Any, by: Optional[str], params: Params,
               refused: bool) -> Answer:
@@ -228,12 +217,21 @@ class RestClient:
                                        data=data, repeatable=method == "GET")
 
 
-def _forbidden(error: ApiError) -> ApiError:
-    """403: PagerDuty knows the key, and it may not do this, or not any more."""
-    return ApiError(
-        "API key expired or revoked, or read-only: %s (%s)" % (RENEW, error.message),
-        RENEW + ": the one in use may not do this; choose Read/Write", False, error.system,
-        error.status, error.code)
+def _refused(error: ApiError, nothing: Optional[CredentialsError] = None) -> PackError:
+    """The error for a refused key; ``nothing`` is why there was no fresh one to try.
+
+    After a 403 it stays an ApiError: PagerDuty knows the key, and it may not do this, or not any
+    more.
+    """
+    if error.status == 403:
+        return ApiError(
+            "API key expired or revoked, or read-only: %s (%s)" % (RENEW, error.message),
+            RENEW + ": the one in use may not do this; choose Read/Write", False, error.system,
+            error.status, error.code)
+    if nothing is not None:
+        return CredentialsError("%s (%s)" % (nothing.message, error.message), nothing.hint,
+                                nothing.retryable)
+    return CredentialsError("API key expired or revoked: %s (%s)" % (RENEW, error.message), RENEW)
 
 
 def _service_of(integration: Any) -> Optional[str]:
@@ -249,10 +247,10 @@ def _note(row: Mapping[str, Any]) -> Note:
 
 
 def _inner(body: Mapping[str, Any], name: str, kind: Type[Inner]) -> Inner:
-    """What an answer wraps. An answer without it is no proof of absence, so that is an error."""
+    """What an answer wraps."""
     inner = body.get(name)
     if not isinstance(inner, kind):
-        raise _no_answer(name)
+        raise no_answer(name)
     return inner
 
 
@@ -260,10 +258,11 @@ def _incident(row: Mapping[str, Any]) -> PagerDutyIncident:
     """An incident with an id that can be asked for again."""
     incident = PagerDutyIncident.from_rest(row)
     if not PAGERDUTY_ID.match(incident.id):
-        raise _no_answer("incident")
+        raise no_answer("incident")
     return incident
 
 
-def _no_answer(what: str) -> ApiError:
+def no_answer(what: str) -> ApiError:
+    """The error for an answer without what was asked for: it proves no absence."""
     return ApiError("PagerDuty's answer holds no %s" % what,
                     "check pagerduty.api_url; a proxy may be answering", True, PAGERDUTY)

@@ -9,9 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
-from ..answers import PAGERDUTY
-from ..errors import ApiError
-from .rest import RestClient
+from ..deliveries import as_object
+from .rest import RestClient, no_answer
 
 ACCOUNT = "account"
 SERVICE = "service"
@@ -40,7 +39,7 @@ class Subscription:
     @classmethod
     def from_rest(cls, data: Mapping[str, Any]) -> Subscription:
         """From the `webhook_subscription` object; what is absent counts as empty."""
-        method, scope = _object(data.get("delivery_method")), _object(data.get("filter"))
+        method, scope = as_object(data.get("delivery_method")), as_object(data.get("filter"))
         kind = str(scope.get("type") or "").replace("_reference", "")
         return cls(id=str(data.get("id") or ""), url=str(method.get("url") or ""),
                    events=tuple(map(str, data.get("events") or ())), scope=kind,
@@ -93,13 +92,8 @@ class Subscriptions:
 
 
 def _read(body: Mapping[str, Any]) -> Tuple[Subscription, str]:
-    data = _object(body.get("webhook_subscription"))
+    data = as_object(body.get("webhook_subscription"))
     if not data.get("id"):
-        raise ApiError("PagerDuty's answer holds no webhook_subscription",
-                       "check pagerduty.api_url; a proxy may be answering", True, PAGERDUTY)
-    secret = _object(data.get("delivery_method")).get("secret")
+        raise no_answer("webhook_subscription")
+    secret = as_object(data.get("delivery_method")).get("secret")
     return Subscription.from_rest(data), secret if isinstance(secret, str) else ""
-
-
-def _object(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}

@@ -49,7 +49,7 @@ class TokenSource:
         self._name = "stackflow_token." + fingerprint(
             settings.stackflow.instance_url, auth.method, self._url, auth.client_id, auth.scope,
             auth.token_field, auth.secret)
-        self._mark = fingerprint(auth.client_secret, auth.username, auth.password)
+        self._made_from = fingerprint(auth.client_secret, auth.username, auth.password)
 
     def token(self, refused: bool = False) -> str:
         """The token to send, from the cache until MARGIN seconds before its end; with ``refused`` a
@@ -57,7 +57,7 @@ class TokenSource:
         """
         if self._auth.method == "token":
             return self._ready_token(refused)
-        kept = None if refused else self._cache.read(self._name, self._mark)
+        kept = None if refused else self._cache.read(self._name, self._made_from)
         if kept is not None:
             return kept
         sign_in = (self._client_credentials if self._auth.method == "client_credentials" else
@@ -68,7 +68,7 @@ class TokenSource:
             if refused:
                 self._cache.drop(self._name)
             raise
-        self._cache.write(self._name, token, seconds - MARGIN, self._mark)
+        self._cache.write(self._name, token, seconds - MARGIN, self._made_from)
         return token
 
     def _ready_token(self, refused: bool) -> str:

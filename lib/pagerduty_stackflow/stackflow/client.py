@@ -14,7 +14,7 @@ from ..deliveries import as_object
 from ..errors import ApiError, CredentialsError, NotFoundError
 from ..incidents import Note, StackFlowIncident, pagerduty_id_of_mark, plain
 from ..settings import Settings
-from ..transport import Answer, OutcomeUnknownError, Transport
+from ..transport import Answer, OutcomeUnknownError, Transport, write_once
 from .auth import forbidden_hint
 from .records import api_state, canonical_record, note_fields
 
@@ -130,28 +130,22 @@ class StackFlowClient:
         return [_note(row) for row in rows]
 
     def add_note(self, number: str, text: str, look_first: bool = False) -> Optional[str]:
-        """Add a work note, once: it is looked up before it is written a second time, or before the
-        first with ``look_first``, for a step that may be repeated. Returns its id, where StackFlow
-        shows one.
+        """Add a work note, once (:func:`write_once`); with ``look_first``, for a step that may be
+        repeated, it is looked up before it is written at all. Returns its id, where StackFlow shows
+        one.
         """
         path = "/incidents/%s/notes" % number
+
+        def write() -> Note:
+            body = self.call("POST", path, {"note": text})
+            return _note(as_object(as_object(body).get("data", body)))
+
         present = self._find_note(path, text) if look_first else None
-        if present is not None:
-            return present.id
-        if self._before_note is not None:
-            self._before_note(number, text)
-        tries = 0
-        while True:
-            tries += 1
-            try:
-                body = self.call("POST", path, {"note": text})
-                return _note(as_object(as_object(body).get("data", body))).id
-            except OutcomeUnknownError:
-                present = self._find_note(path, text)
-                if present is not None:
-                    return present.id
-                if tries == 2:
-                    raise
+        if present is None:
+            if self._before_note is not None:
+                self._before_note(number, text)
+            present = write_once(write, lambda: self._find_note(path, text))
+        return present.id
 
     def _find_note(self, path: str, text: str) -> Optional[Note]:
         return next((_note(row) for row in self.pages(path) if _has_words(row, text)), None)

@@ -25,14 +25,15 @@ NEWEST = (("sort", "updated_at"), ("order", "desc"))
 
 
 class Row(NamedTuple):
-    """A record of a list as StackFlow sent it; ``key``: its number, or ``mark`` where it has none;
-    ``mark``: a fingerprint of its known fields, as stamps of whole seconds do not tell two changes
-    apart.
+    """A record of a list as StackFlow sent it.
+
+    ``key`` is its number, or where it has none its ``fingerprint``: a digest of its known fields,
+    as stamps of whole seconds do not tell two changes apart.
     """
 
     key: str
     updated_at: Optional[datetime]
-    mark: str
+    fingerprint: str
     fields: Mapping[str, Any]
 
 
@@ -46,22 +47,22 @@ class NoteRow(NamedTuple):
 
 def row_of(fields: Mapping[str, Any]) -> Row:
     """A record as StackFlow sent it."""
-    mark = _digest([fields.get(name) for name in TEXTS + TIMES])
-    return Row(text(fields.get("number")) or text(fields.get("id")) or mark,
-               parse_time(time_text(fields.get("updated_at"))), mark, fields)
+    fingerprint = _digest([fields.get(name) for name in TEXTS + TIMES])
+    return Row(text(fields.get("number")) or text(fields.get("id")) or fingerprint,
+               parse_time(time_text(fields.get("updated_at"))), fingerprint, fields)
 
 
-def changed(client: StackFlowClient, since: datetime, marks: Mapping[str, str]) -> List[Row]:
+def changed(client: StackFlowClient, since: datetime, fingerprints: Mapping[str, str]) -> List[Row]:
     """The records that were changed at ``since`` or later, the newest first.
 
-    ``marks`` are those of records that are known as they are, by number. The list is read to its
-    end, to an older record, or where a whole page's worth is known.
+    ``fingerprints`` are those of records that are known as they are, by number. The list is read to
+    its end, to an older record, or where a whole page's worth is known.
     """
-    rows = _until_known(client, since, marks, FIRST_LOOK)
-    return rows if rows is not None else _until_known(client, since, marks, PAGE) or []
+    rows = _until_known(client, since, fingerprints, FIRST_LOOK)
+    return rows if rows is not None else _until_known(client, since, fingerprints, PAGE) or []
 
 
-def _until_known(client: StackFlowClient, since: datetime, marks: Mapping[str, str],
+def _until_known(client: StackFlowClient, since: datetime, fingerprints: Mapping[str, str],
                  size: int) -> Optional[List[Row]]:
     """None where the first of several pages was not enough to tell."""
     rows: List[Row] = []
@@ -71,7 +72,7 @@ def _until_known(client: StackFlowClient, since: datetime, marks: Mapping[str, s
         if row.updated_at is not None and row.updated_at < since:
             return rows
         rows.append(row)
-        known = known + 1 if marks.get(row.key) == row.mark else 0
+        known = known + 1 if fingerprints.get(row.key) == row.fingerprint else 0
         if known == PAGE:
             return rows
         if len(rows) == size < PAGE:
@@ -86,10 +87,10 @@ def new_notes(client: StackFlowClient, number: str, since: datetime) -> List[Not
     found = []
     for fields in client.pages("/incidents/%s/notes" % number):
         written_at = parse_time(time_text(fields.get("created_at")))
-        if written_at is not None and written_at >= since:
-            if fields.get("visibility") != "internal":
-                found.append(NoteRow("%s:%s" % (number, text(fields.get("id")) or _digest(
-                    fields)), written_at, fields))
+        if written_at is None or written_at < since or fields.get("visibility") == "internal":
+            continue
+        key = "%s:%s" % (number, text(fields.get("id")) or _digest(fields))
+        found.append(NoteRow(key, written_at, fields))
     return sorted(found, key=lambda note: note.written_at)
 
 

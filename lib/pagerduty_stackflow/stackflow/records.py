@@ -14,7 +14,9 @@ TIMES = ("created_at", "updated_at", "resolved_at", "reopened_at")
 """These two: the fields of a record that the triggers promise to be strings or null."""
 REFERENCES = {"assignment_group": ("name", "id"), "assigned_to": ("email", "id", "name"),
               "opened_by": ("email", "id", "name")}
-"""Where these stand as objects: what of them is shown (api/users.html)."""
+"""Fields that may come as objects, and which of an object's fields stands for it: the first that is
+there (api/users.html).
+"""
 
 
 def api_state(state: str, spellings: Mapping[str, str]) -> str:

@@ -124,9 +124,10 @@ def _classify(name: str, fields: Mapping[str, Any], previous: Mapping[str, Any])
         return name
     state, before = fields.get("state"), previous.get("state")
     changed = {key for key in previous if previous[key] != fields.get(key)}
-    state_unsaid = before is None and name in ("incident.state_changed", "incident.acknowledged")
-    if name == "incident.resolved" or (state in DONE_STATES and (
-            state_unsaid or (before is not None and "state" in changed))):
+    state_changed = before is not None and "state" in changed
+    may_have_changed = state_changed or (
+        before is None and name in ("incident.state_changed", "incident.acknowledged"))
+    if name == "incident.resolved" or (state in DONE_STATES and may_have_changed):
         return "incident.resolved"
     if before in DONE_STATES and state is not None and state not in DONE_STATES:
         return "incident.reopened"
@@ -136,15 +137,18 @@ def _classify(name: str, fields: Mapping[str, Any], previous: Mapping[str, Any])
         return "incident.regrouped"
     if "assigned_to" in changed:
         return "incident.assigned"
-    if name == "incident.assigned" and not (before is not None and "state" in changed):
+    if name == "incident.assigned" and not state_changed:
         group_alone = fields.get("assignment_group") and not fields.get("assigned_to")
         return "incident.regrouped" if group_alone and not previous else name
     return "incident.state_changed"
 
 
 def _person_assigned(name: str, fields: Mapping[str, Any], previous: Mapping[str, Any]) -> bool:
+    """Whether a person was newly assigned. Where the record does not say who has it, the event's
+    name and earlier values tell, and the action reads the record.
+    """
     person = fields.get("assigned_to")
-    if "assigned_to" not in fields:  # the action reads the record
+    if "assigned_to" not in fields:
         return name == "incident.assigned" or "assigned_to" in previous
     if not person or "assigned_to" in previous:
         return bool(person) and person != previous.get("assigned_to")
@@ -152,6 +156,7 @@ def _person_assigned(name: str, fields: Mapping[str, Any], previous: Mapping[str
 
 
 def _stamp(fields: Dict[str, Any], payload: Mapping[str, Any]) -> None:
+    """Give a record that came without its times that of the event."""
     names = ["updated_at"] + ["reopened_at"] * (payload["event_type"] == "incident.reopened")
     for name in names:
         if payload["occurred_at"] and not fields.get(name):
