@@ -4,6 +4,7 @@ memory, merges.
 
 import itertools
 import random
+from datetime import timedelta
 
 import pytest
 from interleaving import Interleaved
@@ -863,3 +864,65 @@ def test_without_the_old_key_in_the_config_rest_resolves(world):
     world.settle()
     assert world.status(number) == "resolved"
     assert world.pagerduty.writes[-1].api == "rest"
+
+
+# Caches.
+
+def cached(world, number, seconds=4.0):
+    """For so long, StackFlow answers reads of a record from a cache that holds it as it is now."""
+    answers, handle = [], world.stackflow.handle
+    end = world.clock.now() + timedelta(seconds=seconds)
+
+    def from_cache(request):
+        read = request.method == "GET" and request.path.endswith("/incidents/" + number)
+        if not read or world.clock.now() > end:
+            return handle(request)
+        answers[:] = answers or [handle(request)]
+        return answers[0]
+
+    world.stackflow.handle = from_cache
+    world.pack().stackflow.incident(number)
+
+
+def test_a_move_is_carried_out_although_a_cache_shows_the_group_before(world):
+    number = created(world)
+    cached(world, number)
+    world.clock.advance(1)
+    world.stackflow.assign(number, group="Database Reliability")
+    world.settle()
+    assert world.pagerduty.incidents()[0].service_id == world.database
+
+
+def test_a_resolve_in_the_second_of_an_assignment_is_carried_out_although_a_cache_hides_it(world):
+    number = created(world)
+    world.clock.advance(1)
+    world.stackflow.assign(number, person=JANE)
+    cached(world, number)
+    world.stackflow.set_state(number, "resolved")
+    world.settle()
+    assert world.status(number) == "resolved"
+
+
+def test_reopened_in_pagerduty_counts_although_a_cache_hides_that_the_record_was_resolved(world):
+    number = created(world)
+    incident = world.pagerduty.incidents()[0].id
+    world.clock.advance(1)
+    cached(world, number)
+    world.pagerduty.resolve(incident, world.casey)
+    world.run(1)
+    world.run_queue()
+    world.pagerduty.reopen(incident, world.casey)
+    world.settle()
+    assert world.stackflow.incident(number)["state"] == "in_progress"
+    world.act("reconcile")
+    assert world.status(number) == "triggered"
+
+
+def test_a_record_that_is_older_than_its_event_is_not_waited_for_once_the_event_is_old(world):
+    number = created(world)
+    cached(world, number, 3600.0)
+    world.stackflow.assign(number, group="Database Reliability")
+    world.run(10)
+    before = world.clock.now()
+    world.run_queue()
+    assert world.clock.now() == before
