@@ -14,7 +14,7 @@ from .links import Link
 from .moves import move
 from .pack import Pack
 from .pagerduty.events import fingerprint
-from .pairs import Pair, find_record, owner_of_mark
+from .pairs import CACHED, PAUSE, Pair, find_record, owner_of_mark
 from .routing import entry_of_service, priority_for, route_for_opening, severity
 from .settings import ServiceMapping, Settings
 from .templates import public_mapping, render
@@ -335,7 +335,11 @@ def create_record(pack: Pack, pair: Pair, done: Done) -> None:
     if owner is not None:
         done.found.append("%s was created for it" % owner)
     else:
-        created = pack.stackflow.create(_new_record(pack, pair, done))
+        try:
+            created = pack.stackflow.create(_new_record(pack, pair, done))
+        except OutcomeUnknownError:
+            _wait_for_search(pack, incident.id, live=old is not None)
+            raise  # whoever tries again looks for the mark first
         owner = _settle_race(pack, incident.id, created)
         done.writes.append("%s created in StackFlow" % owner)
     pack.links.join(incident.id, owner)
@@ -348,6 +352,15 @@ def create_record(pack: Pack, pair: Pair, done: Done) -> None:
     pair.record = created if whole else pack.stackflow.incident(owner)
     link = pair.stored or Link(owner, service_id=incident.service_id, rest_only=True)
     pair.link = link._replace(pagerduty_id=incident.id, seen=True)
+
+
+def _wait_for_search(pack: Pack, incident_id: str, live: bool) -> None:
+    """Wait until the search finds a record that may have been created just now, or must know that there
+    is none.
+    """
+    end = pack.clock.monotonic() + CACHED.total_seconds()
+    while pack.clock.monotonic() < end and owner_of_mark(pack, incident_id, live) is None:
+        pack.clock.sleep(PAUSE)
 
 
 def _settle_race(pack: Pack, incident_id: str, created: StackFlowIncident) -> str:

@@ -10,6 +10,7 @@ import pytest
 from interleaving import Interleaved
 from world import Crash, World
 
+from dev.simulators.base import Response
 from pagerduty_stackflow.links import Links
 
 GROUP = "Platform Engineering"
@@ -882,6 +883,32 @@ def cached(world, number, seconds=4.0):
 
     world.stackflow.handle = from_cache
     world.pack().stackflow.incident(number)
+
+
+def search_behind(world, seconds=3.0):
+    """StackFlow's full-text search finds a record so many seconds after its creation."""
+    handle, created_at = world.stackflow.handle, {}
+
+    def searched(request):
+        answer = handle(request)
+        for record in world.stackflow.incidents():
+            created_at.setdefault(record["number"], world.clock.now())
+        if request.one("q") is None:
+            return answer
+        end = world.clock.now() - timedelta(seconds=seconds)
+        return Response.of(200, {"data": [row for row in answer.json()["data"]
+                                          if created_at[row["number"]] <= end]})
+
+    world.stackflow.handle = searched
+
+
+@pytest.mark.parametrize("kind", ["drop_answer", "half_body"])
+def test_a_lost_answer_makes_no_second_record_although_the_search_is_behind(world, kind):
+    search_behind(world)
+    world.stackflow.faults.add("POST /prod/api/incidents", kind)
+    world.pagerduty.create_incident(world.api, "Disk full", world.casey)
+    world.settle()
+    assert len(world.stackflow.incidents()) == 1
 
 
 def test_a_move_is_carried_out_although_a_cache_shows_the_group_before(world):
