@@ -316,8 +316,21 @@ def patch_state(pack: Pack, pair: Pair, state: str, done: Done) -> None:
             done.warnings += warnings
             if text:  # nothing is better than half a template
                 fields[name] = text
-    pair.record = pack.stackflow.update(number, fields)
+    try:
+        pair.record = pack.stackflow.update(number, fields)
+    except ConflictError:
+        if state != merge.SET_RESOLVED or not _still(pack, pair.record):
+            raise
+        # No page shows which steps are allowed: some may lead by way of in_progress alone.
+        pack.stackflow.update(number, {"state": merge.SET_IN_PROGRESS})
+        pair.record = pack.stackflow.update(number, fields)
     done.writes.append("%s set to %s in StackFlow" % (number, state))
+
+
+def _still(pack: Pack, record: StackFlowIncident) -> bool:
+    """Whether a record that refused a step is as it was read, and was not at work."""
+    state = pack.stackflow.incident(record.number).state
+    return state == record.state != merge.SET_IN_PROGRESS and state not in merge.DONE_STATES
 
 
 def create_record(pack: Pack, pair: Pair, done: Done) -> None:
