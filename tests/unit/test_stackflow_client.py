@@ -310,6 +310,23 @@ def test_a_note_is_written_once_though_its_answer_is_lost(site, kind, field):
     assert len(site.stackflow.notes(site.number)) == 1
 
 
+@pytest.mark.parametrize("status", [400, 422])
+@pytest.mark.parametrize("tries, field", [(1, "text"), (2, "body"), (3, "content")])
+def test_a_note_whose_text_has_another_name_here_is_written_under_that(site, tries, field, status):
+    site.stackflow.faults.add("POST", status=status, times=tries, body={"error": "what note?"})
+    site.stackflow.faults.add("POST", status=201, body={"data": {"id": "n1", field: "Taken"}})
+    assert site.client.add_note(site.number, "Taken") == "n1"
+    assert site.stackflow.requests[-1].json() == {field: "Taken"}
+
+
+def test_a_note_that_is_refused_under_every_name_fails_with_the_first_words(site):
+    site.stackflow.faults.add("POST", status=400, body={"error": "no notes today"})
+    site.stackflow.faults.add("POST", status=400, times=10, body={"error": "what note?"})
+    with pytest.raises(ApiError) as caught:
+        site.client.add_note(site.number, "Taken")
+    assert "no notes today" in caught.value.message
+
+
 def test_a_note_is_found_behind_many_others(site):
     for at in range(PAGE + 10):
         site.stackflow.add_note(site.number, "note %d" % at)

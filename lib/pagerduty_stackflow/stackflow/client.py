@@ -16,7 +16,7 @@ from ..incidents import Note, StackFlowIncident, pagerduty_id_of_mark, plain
 from ..settings import Settings
 from ..transport import Answer, OutcomeUnknownError, Transport
 from .auth import forbidden_hint
-from .records import api_state, canonical_record, note_fields
+from .records import NOTE_TEXTS, api_state, canonical_record, note_fields
 
 PAGE = 200
 """Largest `limit` (api/incidents.html, List query parameters)."""
@@ -144,7 +144,7 @@ class StackFlowClient:
         while True:
             tries += 1
             try:
-                body = self.call("POST", path, {"note": text})
+                body = self._post_note(path, text)
                 return _note(as_object(as_object(body).get("data", body))).id
             except OutcomeUnknownError:
                 present = self._find_note(path, text)
@@ -152,6 +152,19 @@ class StackFlowClient:
                     return present.id
                 if tries == 2:
                     raise
+
+    def _post_note(self, path: str, text: str) -> Any:
+        """No page shows the name of a note's text: what is refused is tried under the next one."""
+        first: Optional[ApiError] = None
+        for name in NOTE_TEXTS:
+            try:
+                return self.call("POST", path, {name: text})
+            except ApiError as error:
+                if error.status not in (400, 422):
+                    raise
+                first = first or error
+        assert first is not None
+        raise first
 
     def _find_note(self, path: str, text: str) -> Optional[Note]:
         return next((_note(row) for row in self.pages(path) if _has_words(row, text)), None)
