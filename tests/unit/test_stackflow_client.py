@@ -205,6 +205,25 @@ def test_a_search_reads_every_page(site, pagination, total):
     assert [one.number for one in site.client.created_for(PD_ID)] == sorted(numbers)
 
 
+AROUND = {
+    "their size": lambda last: {"page": 1, "limit": 2},
+    "their size, as text": lambda last: {"per_page": "2"},
+    "an object with their size": lambda last: {"pagination": {"page_size": 2, "total": 5}},
+    "that more follow": lambda last: {"meta": {"has_more": not last}},
+    "a link to the next": lambda last: {"links": {"next": None if last else "/incidents?page=2"}}}
+
+
+@pytest.mark.parametrize("around", list(AROUND))
+def test_pages_shorter_than_asked_for_are_read_to_the_end_where_they_tell(site, around):
+    numbers = site.born(*[PD_ID] * 5)
+    rows = [{"id": number, "description": mark(PD_ID)} for number in numbers]
+    for at in (0, 2, 4):
+        page = dict(AROUND[around](at == 4), data=rows[at:at + 2])
+        site.stackflow.faults.add("GET", status=200, body=page)
+    assert [one.number for one in site.client.created_for(PD_ID)] == sorted(numbers)
+    assert len(site.stackflow.requests) == 3
+
+
 def test_a_server_that_knows_no_pages_is_not_asked_for_ever(site):
     rows = [{"id": "INC%07d" % at, "description": mark(PD_ID)} for at in range(PAGE)]
     site.stackflow.faults.add("GET", status=200, times=99, body=rows)
