@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 from .errors import NotFoundError
 from .incidents import (PagerDutyIncident, StackFlowIncident, dedup_key, last_resort_key,
-                        number_of_key, pagerduty_id_of_mark, record_of_key)
+                        number_of_key, pagerduty_id_of_mark, parse_time, record_of_key)
 from .links import VISIBLE, Link
 from .merge import DONE_STATES, FINAL_STATES, OPEN, RESOLVED, SET_IN_PROGRESS
 from .pack import Pack
@@ -19,6 +20,14 @@ PAUSE = 2.0
 """Seconds between two looks for what was just triggered."""
 SNAPSHOTS = 3
 """How often both sides are read anew because another run wrote to the link meanwhile."""
+CACHED = timedelta(seconds=5)
+"""Age from which a change counts as shown everywhere: StackFlow answers by way of caches
+(api/overview.html).
+"""
+CACHED_PAUSE = 0.5
+"""Seconds between two looks for a change that is younger."""
+CHANGING = ("state", "priority", "assignment_group", "assigned_to")
+"""Fields of a record by which a change shows."""
 LOST = "lost"
 """In place of the fingerprint of a routing key that the datastore has lost."""
 
@@ -77,7 +86,7 @@ def read_pair(pack: Pack, number: str, about: Optional[About] = None,
         link = stored or Link(number)
         if mine is not None and mine.joined and not link.joined:
             link = mine._replace(stackflow_at=link.stackflow_at or mine.stackflow_at)
-        pair = _read_both(pack, link, about, known or Pair(link, None))
+        pair = _read_both(pack, link, about, hint, known or Pair(link, None))
         pair.stored = pack.links.read(number)[0]
         if pair.stored == stored:
             break
@@ -89,14 +98,15 @@ def read_pair(pack: Pack, number: str, about: Optional[About] = None,
     return pair
 
 
-def _read_both(pack: Pack, link: Link, about: Optional[About], known: Pair) -> Pair:
+def _read_both(pack: Pack, link: Link, about: Optional[About], hint: Optional[StackFlowIncident],
+               known: Pair) -> Pair:
     """The incident first: a record that is read later shows at least what the pack acted upon."""
     incident: Optional[PagerDutyIncident] = None
     if link.joined:
         incident = known.incident or linked_incident(pack, link)
-        record = known.record or find_record(pack, link.number)
+        record = _record_as_told(pack, link, hint, known.record)
     else:
-        record = known.record or find_record(pack, link.number)
+        record = _record_as_told(pack, link, hint, known.record)
         link, incident = _rebuild(pack, link, record)
     if record is not None and link.writing:
         link = _as_written(pack, link, record)
@@ -135,6 +145,35 @@ def seen_as(link: Link, incident: PagerDutyIncident) -> Link:
     return link._replace(pagerduty_id=incident.id, seen=True, unseen=None,
                          moved=link.moved or moved, rest_only=link.rest_only or moved or reopened,
                          service_id=link.service_id or incident.service_id)
+
+
+def _record_as_told(pack: Pack, link: Link, hint: Optional[StackFlowIncident],
+                    known: Optional[StackFlowIncident]) -> Optional[StackFlowIncident]:
+    """The record, at least as new as what was applied; with a ``hint`` that differs, newer than that.
+    What is not is read again, until the change is so old that the record must be true.
+    """
+    record = known or find_record(pack, link.number)
+    for _ in range(int(CACHED.total_seconds() / CACHED_PAUSE)):
+        missing = _missing_change(link, hint, record)
+        if missing is None or pack.clock.now() - missing > CACHED:
+            break
+        pack.clock.sleep(CACHED_PAUSE)
+        record = find_record(pack, link.number)
+    return record
+
+
+def _missing_change(link: Link, hint: Optional[StackFlowIncident],
+                    record: Optional[StackFlowIncident]) -> Optional[datetime]:
+    """When something was changed that a record may not show yet; None where it shows all."""
+    shown, applied = record.updated_at if record else None, parse_time(link.stackflow_at)
+    if shown and applied and shown < applied:
+        return applied
+    if hint is None or hint.updated_at is None or (shown and shown > hint.updated_at):
+        return None
+    if record is None or any(getattr(record, name) != getattr(hint, name) for name in CHANGING
+                             if name in hint.fields):
+        return hint.updated_at
+    return None
 
 
 def find_record(pack: Pack, number: str) -> Optional[StackFlowIncident]:

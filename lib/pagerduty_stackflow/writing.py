@@ -15,7 +15,7 @@ from .links import Link
 from .moves import move
 from .pack import Pack
 from .pagerduty.events import fingerprint
-from .pairs import Pair, find_record, owner_of_mark
+from .pairs import CACHED, PAUSE, Pair, find_record, owner_of_mark
 from .routing import entry_of_service, priority_for, route_for_opening, severity
 from .settings import ServiceMapping, Settings
 from .templates import public_mapping, render
@@ -318,8 +318,21 @@ def patch_state(pack: Pack, pair: Pair, state: str, done: Done) -> None:
             done.warnings += warnings
             if text:  # nothing is better than half a template
                 fields[name] = text
-    pair.record = pack.stackflow.update(number, fields)
+    try:
+        pair.record = pack.stackflow.update(number, fields)
+    except ConflictError:
+        if state != merge.SET_RESOLVED or not _still(pack, pair.record):
+            raise
+        # No page shows which steps are allowed: some may lead by way of in_progress alone.
+        pack.stackflow.update(number, {"state": merge.SET_IN_PROGRESS})
+        pair.record = pack.stackflow.update(number, fields)
     done.writes.append("%s set to %s in StackFlow" % (number, state))
+
+
+def _still(pack: Pack, record: StackFlowIncident) -> bool:
+    """Whether a record that refused a step is as it was read, and was not at work."""
+    state = pack.stackflow.incident(record.number).state
+    return state == record.state != merge.SET_IN_PROGRESS and state not in merge.DONE_STATES
 
 
 def create_record(pack: Pack, pair: Pair, done: Done) -> None:
@@ -337,7 +350,11 @@ def create_record(pack: Pack, pair: Pair, done: Done) -> None:
     if owner is not None:
         done.found.append("%s was created for it" % owner)
     else:
-        created = pack.stackflow.create(_new_record(pack, pair, done))
+        try:
+            created = pack.stackflow.create(_new_record(pack, pair, done))
+        except OutcomeUnknownError:
+            _wait_for_search(pack, incident.id, live=old is not None)
+            raise  # whoever tries again looks for the mark first
         owner = _settle_race(pack, incident.id, created)
         done.writes.append("%s created in StackFlow" % owner)
     pack.links.join(incident.id, owner)
@@ -350,6 +367,15 @@ def create_record(pack: Pack, pair: Pair, done: Done) -> None:
     pair.record = created if whole else pack.stackflow.incident(owner)
     link = pair.stored or Link(owner, service_id=incident.service_id, rest_only=True)
     pair.link = link._replace(pagerduty_id=incident.id, seen=True)
+
+
+def _wait_for_search(pack: Pack, incident_id: str, live: bool) -> None:
+    """Wait until the search finds a record that may have been created just now, or must know that there
+    is none.
+    """
+    end = pack.clock.monotonic() + CACHED.total_seconds()
+    while pack.clock.monotonic() < end and owner_of_mark(pack, incident_id, live) is None:
+        pack.clock.sleep(PAUSE)
 
 
 def _settle_race(pack: Pack, incident_id: str, created: StackFlowIncident) -> str:

@@ -16,6 +16,7 @@ BODIES = {
         record_key="data", id_key=None, extras_place="top", time_key="occurred_at"),
     "record without text, group and priority": dict(
         record_omits=("description", "assignment_group", "category", "priority")),
+    "record without its person": dict(record_omits=("assigned_to",)),
     "narrower names of states only": dict(state_events="only"),
     "narrower names beside the others": dict(state_events="also"),
 }

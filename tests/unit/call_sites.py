@@ -75,7 +75,8 @@ class Site(NamedTuple):
     """A call: its own request, and what is true of it.
 
     ``repeats``: it may be made twice without harm. ``found``: it may not, but what it did can be
-    found, so it is looked for first. ``needs``: an answer of the wrong shape is none.
+    found, so it is looked for first. ``needs``: an answer of the wrong shape is none. ``names``: so
+    many names of its field are tried where it is refused as malformed.
     """
 
     method: str
@@ -84,6 +85,7 @@ class Site(NamedTuple):
     repeats: bool = True
     found: bool = False
     needs: bool = False
+    names: int = 1
 
     def path_in(self, scene: Scene) -> str:
         """The path of its request in a scene."""
@@ -96,7 +98,7 @@ def read(path: str, call: Callable[[Scene], Any], needs: bool = True) -> Site:
     return Site("GET", path, call, needs=needs)
 
 
-def write(method: str, path: str, call: Callable[[Scene], Any], **more: bool) -> Site:
+def write(method: str, path: str, call: Callable[[Scene], Any], **more: Any) -> Site:
     """A call that changes something, and may do so twice where it is made twice."""
     return Site(method, path, call, repeats=False, **more)
 
@@ -176,7 +178,7 @@ SITES: Dict[str, Site] = {
         lambda on: on.pack.stackflow.update(on.number, {"priority": "P2"})),
     "StackFlowClient.add_note": write(
         "POST", INCIDENTS + "/{number}/notes",
-        lambda on: on.pack.stackflow.add_note(on.number, WORDS), found=True),
+        lambda on: on.pack.stackflow.add_note(on.number, WORDS), found=True, names=4),
     "StackFlowClient.pages": read(
         INCIDENTS, lambda on: list(on.pack.stackflow.pages("/incidents"))),
     "StackFlowClient.health": read(

@@ -112,7 +112,8 @@ def expected(name: str, fault: Fault, always: bool) -> Expected:
     """The outcome of a cell, where the fault comes once or always."""
     site = SITES[name]
     if fault.kind == FINAL:
-        return Expected(1, error_of(name, fault.meaning))
+        tries = site.names if fault.meaning in (400, 422) else 1
+        return Expected(tries, error_of(name, fault.meaning))
     if fault.kind == ODD:
         return Expected(1, ODD_ERRORS.get(name, ApiError) if site.needs else None)
     if fault.kind == OPEN and site.found:

@@ -205,6 +205,25 @@ def test_a_search_reads_every_page(site, pagination, total):
     assert [one.number for one in site.client.created_for(PD_ID)] == sorted(numbers)
 
 
+AROUND = {
+    "their size": lambda last: {"page": 1, "limit": 2},
+    "their size, as text": lambda last: {"per_page": "2"},
+    "an object with their size": lambda last: {"pagination": {"page_size": 2, "total": 5}},
+    "that more follow": lambda last: {"meta": {"has_more": not last}},
+    "a link to the next": lambda last: {"links": {"next": None if last else "/incidents?page=2"}}}
+
+
+@pytest.mark.parametrize("around", list(AROUND))
+def test_pages_shorter_than_asked_for_are_read_to_the_end_where_they_tell(site, around):
+    numbers = site.born(*[PD_ID] * 5)
+    rows = [{"id": number, "description": mark(PD_ID)} for number in numbers]
+    for at in (0, 2, 4):
+        page = dict(AROUND[around](at == 4), data=rows[at:at + 2])
+        site.stackflow.faults.add("GET", status=200, body=page)
+    assert [one.number for one in site.client.created_for(PD_ID)] == sorted(numbers)
+    assert len(site.stackflow.requests) == 3
+
+
 def test_a_server_that_knows_no_pages_is_not_asked_for_ever(site):
     rows = [{"id": "INC%07d" % at, "description": mark(PD_ID)} for at in range(PAGE)]
     site.stackflow.faults.add("GET", status=200, times=99, body=rows)
@@ -308,6 +327,23 @@ def test_a_note_is_written_once_though_its_answer_is_lost(site, kind, field):
         site.stackflow.faults.add("GET", status=200, body=notes)
     site.client.add_note(site.number, "Taken by\nJane")
     assert len(site.stackflow.notes(site.number)) == 1
+
+
+@pytest.mark.parametrize("status", [400, 422])
+@pytest.mark.parametrize("tries, field", [(1, "text"), (2, "body"), (3, "content")])
+def test_a_note_whose_text_has_another_name_here_is_written_under_that(site, tries, field, status):
+    site.stackflow.faults.add("POST", status=status, times=tries, body={"error": "what note?"})
+    site.stackflow.faults.add("POST", status=201, body={"data": {"id": "n1", field: "Taken"}})
+    assert site.client.add_note(site.number, "Taken") == "n1"
+    assert site.stackflow.requests[-1].json() == {field: "Taken"}
+
+
+def test_a_note_that_is_refused_under_every_name_fails_with_the_first_words(site):
+    site.stackflow.faults.add("POST", status=400, body={"error": "no notes today"})
+    site.stackflow.faults.add("POST", status=400, times=10, body={"error": "what note?"})
+    with pytest.raises(ApiError) as caught:
+        site.client.add_note(site.number, "Taken")
+    assert "no notes today" in caught.value.message
 
 
 def test_a_note_is_found_behind_many_others(site):

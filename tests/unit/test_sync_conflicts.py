@@ -72,12 +72,26 @@ def test_a_record_cancelled_right_before_our_acknowledgement_is_left_alone_and_r
 
 def test_a_transition_that_the_site_forbids_fails_with_the_servers_own_words(world):
     number, incident = created(world)
-    world.stackflow.switches.transitions["new"] = ("in_progress",)
+    world.stackflow.switches.transitions["new"] = ("cancelled",)
     world.pagerduty.resolve(incident, world.casey)
     world.settle()
     error = [one for one in world.outcomes if isinstance(one, ConflictError)][-1]
     assert "409" in error.message and "INVALID_STATE_TRANSITION" in error.message
     assert "does not allow" in error.hint
+
+
+@pytest.mark.parametrize("state", ["new", "on_hold"])
+def test_where_only_what_is_at_work_can_be_resolved_it_is_set_to_work_first(world, state):
+    number, incident = created(world)
+    world.stackflow.set_state(number, state)
+    world.settle()
+    world.stackflow.switches.transitions[state] = ("in_progress", "cancelled")
+    world.pagerduty.resolve(incident, world.casey)
+    world.settle()
+    assert world.stackflow.incident(number)["state"] == "resolved"
+    assert world.sf_writes(number) == ["in_progress", "resolved"]
+    assert not [one for one in world.outcomes if isinstance(one, Exception)]
+    assert world.status(number) == "resolved"
 
 
 @pytest.mark.parametrize("match", ["PATCH /prod/api/incidents", "GET /prod/api/incidents"])

@@ -4,11 +4,13 @@ memory, merges.
 
 import itertools
 import random
+from datetime import timedelta
 
 import pytest
 from interleaving import Interleaved
 from world import Crash, World
 
+from dev.simulators.base import Response
 from pagerduty_stackflow.links import Links
 
 GROUP = "Platform Engineering"
@@ -863,3 +865,91 @@ def test_without_the_old_key_in_the_config_rest_resolves(world):
     world.settle()
     assert world.status(number) == "resolved"
     assert world.pagerduty.writes[-1].api == "rest"
+
+
+# Caches.
+
+def cached(world, number, seconds=4.0):
+    """For so long, StackFlow answers reads of a record from a cache that holds it as it is now."""
+    answers, handle = [], world.stackflow.handle
+    end = world.clock.now() + timedelta(seconds=seconds)
+
+    def from_cache(request):
+        read = request.method == "GET" and request.path.endswith("/incidents/" + number)
+        if not read or world.clock.now() > end:
+            return handle(request)
+        answers[:] = answers or [handle(request)]
+        return answers[0]
+
+    world.stackflow.handle = from_cache
+    world.pack().stackflow.incident(number)
+
+
+def search_behind(world, seconds=3.0):
+    """StackFlow's full-text search finds a record so many seconds after its creation."""
+    handle, created_at = world.stackflow.handle, {}
+
+    def searched(request):
+        answer = handle(request)
+        for record in world.stackflow.incidents():
+            created_at.setdefault(record["number"], world.clock.now())
+        if request.one("q") is None:
+            return answer
+        end = world.clock.now() - timedelta(seconds=seconds)
+        return Response.of(200, {"data": [row for row in answer.json()["data"]
+                                          if created_at[row["number"]] <= end]})
+
+    world.stackflow.handle = searched
+
+
+@pytest.mark.parametrize("kind", ["drop_answer", "half_body"])
+def test_a_lost_answer_makes_no_second_record_although_the_search_is_behind(world, kind):
+    search_behind(world)
+    world.stackflow.faults.add("POST /prod/api/incidents", kind)
+    world.pagerduty.create_incident(world.api, "Disk full", world.casey)
+    world.settle()
+    assert len(world.stackflow.incidents()) == 1
+
+
+def test_a_move_is_carried_out_although_a_cache_shows_the_group_before(world):
+    number = created(world)
+    cached(world, number)
+    world.clock.advance(1)
+    world.stackflow.assign(number, group="Database Reliability")
+    world.settle()
+    assert world.pagerduty.incidents()[0].service_id == world.database
+
+
+def test_a_resolve_in_the_second_of_an_assignment_is_carried_out_although_a_cache_hides_it(world):
+    number = created(world)
+    world.clock.advance(1)
+    world.stackflow.assign(number, person=JANE)
+    cached(world, number)
+    world.stackflow.set_state(number, "resolved")
+    world.settle()
+    assert world.status(number) == "resolved"
+
+
+def test_reopened_in_pagerduty_counts_although_a_cache_hides_that_the_record_was_resolved(world):
+    number = created(world)
+    incident = world.pagerduty.incidents()[0].id
+    world.clock.advance(1)
+    cached(world, number)
+    world.pagerduty.resolve(incident, world.casey)
+    world.run(1)
+    world.run_queue()
+    world.pagerduty.reopen(incident, world.casey)
+    world.settle()
+    assert world.stackflow.incident(number)["state"] == "in_progress"
+    world.act("reconcile")
+    assert world.status(number) == "triggered"
+
+
+def test_a_record_that_is_older_than_its_event_is_not_waited_for_once_the_event_is_old(world):
+    number = created(world)
+    cached(world, number, 3600.0)
+    world.stackflow.assign(number, group="Database Reliability")
+    world.run(10)
+    before = world.clock.now()
+    world.run_queue()
+    assert world.clock.now() == before

@@ -10,18 +10,21 @@ from itertools import islice
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from ..answers import STACKFLOW
-from ..deliveries import as_object
+from ..deliveries import as_object, text
 from ..errors import ApiError, CredentialsError, NotFoundError
 from ..incidents import Note, StackFlowIncident, pagerduty_id_of_mark, plain
 from ..settings import Settings
 from ..transport import Answer, OutcomeUnknownError, Transport, write_once
 from .auth import forbidden_hint
-from .records import api_state, canonical_record, note_fields
+from .records import NOTE_TEXTS, api_state, canonical_record, note_fields
 
 PAGE = 200
 """Largest `limit` (api/incidents.html, List query parameters)."""
 PAGES = 1000
 """Pages of one list that are read at most, should a server ignore `page`."""
+SIZES = ("limit", "per_page", "perPage", "page_size", "pageSize")
+NEXT = ("has_more", "hasMore", "has_next", "hasNext", "next", "next_page", "nextPage")
+"""Where a list may tell how long its pages are, and that another follows: no page shows it."""
 SECOND = timedelta(seconds=1)
 
 Params = Sequence[Tuple[str, str]]
@@ -137,7 +140,7 @@ class StackFlowClient:
         path = "/incidents/%s/notes" % number
 
         def write() -> Note:
-            body = self.call("POST", path, {"note": text})
+            body = self._post_note(path, text)
             return _note(as_object(as_object(body).get("data", body)))
 
         present = self._find_note(path, text) if look_first else None
@@ -146,6 +149,19 @@ class StackFlowClient:
                 self._before_note(number, text)
             present = write_once(write, lambda: self._find_note(path, text))
         return present.id
+
+    def _post_note(self, path: str, text: str) -> Any:
+        """No page shows the name of a note's text: what is refused is tried under the next one."""
+        first: Optional[ApiError] = None
+        for name in NOTE_TEXTS:
+            try:
+                return self.call("POST", path, {name: text})
+            except ApiError as error:
+                if error.status not in (400, 422):
+                    raise
+                first = first or error
+        assert first is not None
+        raise first
 
     def _find_note(self, path: str, text: str) -> Optional[Note]:
         return next((_note(row) for row in self.pages(path) if _has_words(row, text)), None)
@@ -173,8 +189,7 @@ class StackFlowClient:
         rows = body.get("data") if isinstance(body, dict) else body
         if not isinstance(rows, list):
             raise _no_answer("list")
-        limit = body.get("limit") if isinstance(body, dict) else None
-        return rows, bool(rows) and len(rows) >= (limit if isinstance(limit, int) else size)
+        return rows, bool(rows) and (len(rows) >= size or _goes_on(body, len(rows)))
 
     def health(self) -> None:
         """See that StackFlow answers; needs no token (api/quickstart.html)."""
@@ -221,6 +236,18 @@ class StackFlowClient:
         headers = {"Authorization": "Bearer " + self._token(refused), "Accept": "application/json"}
         return self._transport.request(STACKFLOW, method, self._settings.api_url + path, headers,
                                        params=params, data=data, repeatable=method == "GET")
+
+
+def _goes_on(body: Any, rows: int) -> bool:
+    """Whether what stands around a page, or in an object there, names a next one or a smaller size that
+    the page has.
+    """
+    around = as_object(body)
+    for facts in [around, *map(as_object, around.values())]:
+        sizes = [text(facts.get(name)) or "" for name in SIZES]
+        if any(facts.get(name) for name in NEXT) or "%d" % rows in sizes:
+            return True
+    return False
 
 
 def _note(row: Mapping[str, Any]) -> Note:

@@ -12,6 +12,8 @@ TEXTS = ("id", "number", "short_description", "description", "priority", "state"
          "ci_id")
 TIMES = ("created_at", "updated_at", "resolved_at", "reopened_at")
 """These two: the fields of a record that the triggers promise to be strings or null."""
+NOTE_TEXTS = ("note", "text", "body", "content")
+"""Names that the text of a note may have."""
 REFERENCES = {"assignment_group": ("name", "id"), "assigned_to": ("email", "id", "name"),
               "opened_by": ("email", "id", "name")}
 """Fields that may come as objects, and which of an object's fields stands for it: the first that is
@@ -61,7 +63,7 @@ def note_fields(note: Mapping[str, Any]) -> Dict[str, Optional[str]]:
     """`id`, `text` and `author` of a note, in any form that the vendor's pages suggest; none of them
     shows one.
     """
-    words = (text(note.get(name)) for name in ("text", "body", "content", "note"))
+    words = (text(note.get(name)) for name in NOTE_TEXTS)
     return {"id": text(note.get("id")), "text": next(filter(None, words), None),
             "author": _plain(note.get("author"), REFERENCES["opened_by"])}
 
