@@ -26,8 +26,7 @@ CACHED = timedelta(seconds=5)
 """
 CACHED_PAUSE = 0.5
 """Seconds between two looks for a change that is younger."""
-CHANGING = ("state", "priority", "assignment_group", "assigned_to")
-"""Fields of a record by which a change shows."""
+SECOND = timedelta(seconds=1)
 LOST = "lost"
 """In place of the fingerprint of a routing key that the datastore has lost."""
 
@@ -149,8 +148,8 @@ def seen_as(link: Link, incident: PagerDutyIncident) -> Link:
 
 def _record_as_told(pack: Pack, link: Link, hint: Optional[StackFlowIncident],
                     known: Optional[StackFlowIncident]) -> Optional[StackFlowIncident]:
-    """The record, at least as new as what was applied; with a ``hint`` that differs, newer than that.
-    What is not is read again, until the change is so old that the record must be true.
+    """The record, at least as new as what was applied and as a ``hint``. What is not is read again,
+    until the change is so old that the record must be true.
     """
     record = known or find_record(pack, link.number)
     for _ in range(int(CACHED.total_seconds() / CACHED_PAUSE)):
@@ -164,16 +163,19 @@ def _record_as_told(pack: Pack, link: Link, hint: Optional[StackFlowIncident],
 
 def _missing_change(link: Link, hint: Optional[StackFlowIncident],
                     record: Optional[StackFlowIncident]) -> Optional[datetime]:
-    """When something was changed that a record may not show yet; None where it shows all."""
-    shown, applied = record.updated_at if record else None, parse_time(link.stackflow_at)
-    if shown and applied and shown < applied:
-        return applied
-    if hint is None or hint.updated_at is None or (shown and shown > hint.updated_at):
+    """When something was changed that a record does not show yet; None where it shows all.
+
+    To the second, as events may be finer than reads. Within one second the state alone tells: people
+    and groups may be named in two ways.
+    """
+    times = [parse_time(link.stackflow_at), hint.updated_at if hint else None]
+    told = max((one.replace(microsecond=0) for one in times if one), default=None)
+    if told is None or record is None:
+        return told
+    if record.updated_at is None or record.updated_at >= told + SECOND:
         return None
-    if record is None or any(getattr(record, name) != getattr(hint, name) for name in CHANGING
-                             if name in hint.fields):
-        return hint.updated_at
-    return None
+    same = hint is None or "state" not in hint.fields or record.state == hint.state
+    return None if record.updated_at >= told and same else told
 
 
 def find_record(pack: Pack, number: str) -> Optional[StackFlowIncident]:
