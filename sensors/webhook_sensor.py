@@ -18,7 +18,8 @@ from pagerduty_stackflow.settings import Settings, load
 
 PING_KEY = PREFIX + "ping"
 SECRET_PREFIX = PREFIX + "webhook_secret."
-REFRESH_SECONDS = 60
+REFRESH_SECONDS = 10
+"""Less than a ping of `check_connection` may take, which may follow `manage_webhooks` at once."""
 RESTART_SECONDS = 5
 
 
