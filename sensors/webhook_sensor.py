@@ -16,7 +16,8 @@ from pagerduty_stackflow.links import PING, PREFIX, Links
 from pagerduty_stackflow.listener import DEFAULT_ADDRESS, PAGERDUTY, Listener
 from pagerduty_stackflow.settings import Settings, load
 
-REFRESH_SECONDS = 60
+REFRESH_SECONDS = 10
+"""Less than a ping of `check_connection` may take, which may follow `manage_webhooks` at once."""
 RESTART_SECONDS = 5
 
 

@@ -78,7 +78,8 @@ def _is_resolved_again(link: Link, record: StackFlowIncident) -> bool:
 def _though_agreed(pack: Pack, link: Link, incident: PagerDutyIncident, stored: Optional[Link],
                    here: Optional[datetime]) -> Seen:
     """Why an incident is open although both sides were resolved: a person opened it again; or an alert
-    that a merge brought keeps it open, so what was agreed counts; or the resolve was lost.
+    that a merge brought keeps it open, so what was agreed counts; or the resolve was lost; or the
+    incident is shown as it was before that.
 
     Only a resolve that was sent as an event can be lost. If it was not, the alert of its key is
     resolved, on whatever incident a merge put it.
@@ -87,13 +88,27 @@ def _though_agreed(pack: Pack, link: Link, incident: PagerDutyIncident, stored: 
         return link, incident, None
     alerts = pack.rest.alerts(incident.id)
     alert = alerts.get(link.dedup_key or "")
-    if alert is not None and alert.status == "resolved":
-        kept_open = any(one.status != "resolved" for one in alerts.values())
-        mine = kept_open and pack.links.numbers(incident.id)[:1] == [link.number]
+    over = alert is not None and alert.status == "resolved"
+    if over and any(one.status != "resolved" for one in alerts.values()):
+        mine = pack.links.numbers(incident.id)[:1] == [link.number]
         return link, None if mine else incident, None
-    lost = stored is None or not stored.rest_only and (
-        stored.pagerduty_id in (None, incident.id))
+    lost = not over and (stored is None or not stored.rest_only and (
+        stored.pagerduty_id in (None, incident.id)))
+    if not lost and _is_late(pack, incident):
+        return link, None, None
     return (link._replace(pagerduty=OPEN) if lost else link), incident, None
+
+
+def _is_late(pack: Pack, incident: PagerDutyIncident) -> bool:
+    """Whether an open incident is shown as it was before the last resolve in its own log."""
+    resolved = last_entry(pack, incident.id, "resolve_log_entry")
+    return resolved is not None and pack.clock.now() - resolved <= VISIBLE and (
+        _is_before(incident.status_changed_at, resolved))
+
+
+def _is_before(changed: Optional[datetime], resolved: datetime) -> bool:
+    """To the second, as stamps of the log may be finer than those of incidents."""
+    return changed is not None and changed < resolved.replace(microsecond=0)
 
 
 def _opened_again(pack: Pack, incident: PagerDutyIncident, since: Optional[datetime]) -> bool:
@@ -108,7 +123,7 @@ def _opened_again(pack: Pack, incident: PagerDutyIncident, since: Optional[datet
     if incident.reopened_at is not None:
         return since is None or incident.reopened_at > since
     resolved = last_entry(pack, incident.id, "resolve_log_entry")
-    if resolved is None:
+    if resolved is None or _is_before(changed, resolved):
         return False
     after = [parse_time(entry.get("created_at")) for entry in pack.rest.history(incident.id)
              if entry.get("type") != "annotate_log_entry"]

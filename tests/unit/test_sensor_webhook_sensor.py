@@ -17,6 +17,7 @@ import webhook_sensor
 from config_samples import changed
 from dev.local_stackstorm.schemas import validate
 from pagerduty_stackflow import prefilter
+from pagerduty_stackflow.checks.facts import PING_SECONDS
 from pagerduty_stackflow.links import Links
 from webhook_sensor import WebhookSensor
 
@@ -154,6 +155,9 @@ class WebhookSensorTestCase(BaseSensorTestCase):
             self.run_sensor()
             self.eventually(lambda: len(self.sensor.secrets("pagerduty")) == 151)
             self.assertEqual(self.deliver(TRIGGERED, "%s 149" % STORED), 202)
+
+    def test_a_secret_that_was_just_stored_is_read_before_a_ping_counts_as_lost(self):
+        self.assertLess(webhook_sensor.REFRESH_SECONDS, PING_SECONDS)
 
     def test_stored_secrets_outlive_a_datastore_that_does_not_answer(self):
         key = "pagerduty_stackflow.webhook_secret.PSUB01"

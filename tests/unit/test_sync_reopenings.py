@@ -50,6 +50,20 @@ def resolved_in_vain():
     return world, number, incident
 
 
+def show_as_it_is(world, incident):
+    """From now on PagerDuty shows an incident as it is now, whatever becomes of it."""
+    answer, shown = world.pagerduty.answer, []
+
+    def late(request):
+        if (request.method, request.path) != ("GET", "/incidents/" + incident):
+            return answer(request)
+        shown.append(shown[0] if shown else answer(request))
+        return shown[0]
+
+    world.pagerduty.answer = late
+    world.pack().rest.incident(incident)
+
+
 def waiting(world):
     """The runs that deliveries caused and that have not run yet."""
     world.run(2)
@@ -120,6 +134,15 @@ def test_a_note_on_a_resolved_record_does_not_resolve_once_more(world):
             lambda: world.stackflow.add_note(number, "still looking"))
     reconcile(world.pack())
     assert (state(world, number), there(world, incident)) == ("in_progress", "triggered")
+
+
+def test_an_incident_that_is_shown_as_it_was_before_it_was_resolved_is_no_reopening(world):
+    number, incident = born_there(world)
+    show_as_it_is(world, incident)
+    world.stackflow.set_state(number, "resolved")
+    world.settle()
+    reconcile(world.pack())
+    assert (state(world, number), there(world, incident)) == ("resolved", "resolved")
 
 
 def test_a_resolve_that_arrives_between_two_reads_is_no_reopening(world):
