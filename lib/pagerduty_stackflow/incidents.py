@@ -14,7 +14,9 @@ STACKFLOW_NUMBER = re.compile(r"^INC[0-9]{1,20}\Z")
 """`id` and `number` of a record are equal and of the form INC + digits (StackFlow
 api/incidents.html).
 """
-PAGERDUTY_ID = re.compile(r"^[PQ][0-9A-Z]{6,20}\Z")
+PAGERDUTY_ID_FORM = r"(?!INC)[0-9A-Z]{2,40}"
+"""No page states the form of an id; in all that are shown it is `P` or `Q` and letters and digits."""
+PAGERDUTY_ID = re.compile("^%s\\Z" % PAGERDUTY_ID_FORM)
 STAMP = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,](\d{1,9}))?\s*"
                    r"(Z|[+-]\d\d:?\d\d)?", re.IGNORECASE)
 CLIENT = "StackFlow"
@@ -124,7 +126,7 @@ def pagerduty_id_of_mark(description: Any) -> Optional[str]:
     """
     if not isinstance(description, str):
         return None
-    found = re.findall(r"(?m)^" + MARK + r"([PQ][0-9A-Z]{6,20})\s*$", description)
+    found = re.findall(r"(?m)^" + MARK + r"(%s)\s*$" % PAGERDUTY_ID_FORM, description)
     return found[-1] if found else None
 
 
