@@ -127,7 +127,7 @@ def agreed(pack: Pack, pair: Pair, decision: merge.Decision) -> Link:
                              stackflow_at=_later(link.stackflow_at, record))
         here, there = place(pack.settings, pair)
         unknown = link.group is None and pair.told is None and merge.RESOLVED not in both
-        if here == there or unknown:
+        if here == there or unknown or decision.hands_over:
             link = link._replace(group=record.assignment_group, service_id=there, moving=None)
     return link
 
