@@ -8,7 +8,8 @@ from .errors import NotFoundError
 from .incidents import (PagerDutyIncident, StackFlowIncident, dedup_key, last_resort_key,
                         number_of_key, pagerduty_id_of_mark, record_of_key)
 from .links import VISIBLE, Link
-from .merge import DONE_STATES, FINAL_STATES, OPEN, RESOLVED, SET_IN_PROGRESS
+from .merge import (ACKNOWLEDGED, DONE_STATES, FINAL_STATES, OPEN, RESOLVED,
+                    SET_IN_PROGRESS)
 from .pack import Pack
 from .reopenings import last_entry, look_for_reopening, was_resolved_before
 from .routing import find_route
@@ -271,7 +272,7 @@ def _is_older(one: PagerDutyIncident, other: PagerDutyIncident) -> bool:
 def _rebuild(pack: Pack, link: Link,
              record: Optional[StackFlowIncident]) -> Tuple[Link, Optional[PagerDutyIncident]]:
     """Find the incident of a record without a link; who acknowledged before is not acknowledged
-    again.
+    again, and what an event acknowledged was no person in PagerDuty.
     """
     if record is None:
         return link, None
@@ -287,6 +288,8 @@ def _rebuild(pack: Pack, link: Link,
     if record.assigned_to and incident.status == "triggered":
         if last_entry(pack, incident.id, "acknowledge_log_entry"):
             carried = record.assigned_to
+    if found.dedup_key and incident.acknowledgers == (found.service_id,):
+        found = found._replace(pagerduty=ACKNOWLEDGED)
     return found._replace(assignee=carried, stackflow_at=link.stackflow_at,
                           last_resort=_find_last_resort(pack, found)), incident
 

@@ -560,6 +560,21 @@ def test_a_crash_between_any_two_calls_and_the_same_event_again_ends_in_step(cha
             return
 
 
+@pytest.mark.parametrize("by_casey", [False, True])
+def test_only_a_person_in_pagerduty_sets_a_record_to_work_of_which_nothing_is_remembered(world,
+                                                                                         by_casey):
+    number = created(world, person=JANE)
+    for name in [name for name in world.store.values if "link." in name]:
+        del world.store.values[name]  # the run was killed before it remembered
+    world.stackflow.unassign(number)
+    if by_casey:
+        world.pagerduty.acknowledge(world.pagerduty.incidents()[0].id, world.casey)
+    world.settle()
+    world.act("reconcile")
+    assert world.stackflow.incident(number)["state"] == ("in_progress" if by_casey else "new")
+    assert world.pagerduty.incidents()[0].status == "acknowledged"
+
+
 def test_a_crash_while_a_record_is_created_leaves_one_record_when_the_event_comes_again():
     for count in itertools.count(1):
         world = World()
