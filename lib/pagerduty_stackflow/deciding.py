@@ -121,6 +121,9 @@ def agreed(pack: Pack, pair: Pair, decision: merge.Decision) -> Link:
                          writing=None)
     if record is not None:
         both = (decision.agreed_stackflow, decision.agreed_pagerduty)
+        if pair.incident is not None and record.state not in merge.DONE_STATES:
+            opened = pair.incident.reopened_at
+            link = link._replace(reopened_at=format_time(opened) if opened else None)
         carried = (both == (merge.ACKNOWLEDGED, merge.ACKNOWLEDGED) or decision.spends_assignment or
                    keeps_team(pack.settings, pair))
         link = link._replace(assignee=_assignee(link, record, carried),

@@ -1,5 +1,7 @@
 """What a person opened again, and what only looks like it: stories that random histories found."""
 
+from datetime import timedelta
+
 import pytest
 from world import Crash, World
 
@@ -93,6 +95,27 @@ def test_the_end_of_a_snooze_is_no_reopening(world):
     unheard(world, lambda: world.stackflow.set_state(number, "resolved"))
     world.run(700)
     reconcile(world.pack())
+    assert (state(world, number), there(world, incident)) == ("resolved", "resolved")
+
+
+@pytest.mark.parametrize("ahead", [-180, 180])
+@pytest.mark.parametrize("heard", [True, False])
+def test_a_resolve_after_a_reopening_stays_whatever_stackflows_clock_says(world, ahead, heard):
+    world.run(300)
+    desk, now = world.stackflow.desk, world.stackflow.desk._now
+    desk._now = lambda: now() + timedelta(seconds=ahead)
+    number, incident = created(world)
+    world.stackflow.set_state(number, "resolved")
+    world.settle()
+    world.pagerduty.reopen(incident, world.casey)
+    world.settle()
+    assert state(world, number) == "in_progress"
+    if heard:
+        world.stackflow.set_state(number, "resolved")
+        world.settle()
+    else:
+        unheard(world, lambda: world.stackflow.set_state(number, "resolved"))
+        reconcile(world.pack())
     assert (state(world, number), there(world, incident)) == ("resolved", "resolved")
 
 
