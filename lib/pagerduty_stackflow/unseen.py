@@ -12,7 +12,9 @@ from .errors import NotFoundError, PackError
 from .incidents import parse_time
 from .links import Link
 from .pack import Pack
+from .pagerduty.events import fingerprint
 from .pairs import Pair
+from .settings import ServiceMapping
 from .sync import settle
 from .writing import Words
 
@@ -44,11 +46,12 @@ def is_on_its_way(pack: Pack, link: Link) -> bool:
 
 
 class Unseen:
-    """A pair whose incident was never seen. ``is_news``: not reported yet, or the service can page
-    again, or cannot any more, since it was; ``error`` is what the run fails with either way.
+    """A pair whose incident was never seen. ``is_news``: not reported yet; or since it was, the
+    service can page again, or cannot any more, or ``entry``, which would page by now, has another
+    key; ``error`` is what the run fails with either way.
     """
 
-    def __init__(self, pack: Pack, pair: Pair) -> None:
+    def __init__(self, pack: Pack, pair: Pair, entry: ServiceMapping) -> None:
         self._pack, self._pair = pack, pair
         service_id = pair.link.service_id or ""
         try:
@@ -57,7 +60,8 @@ class Unseen:
         except NotFoundError:
             name, status = service_id, "deleted"
         self._status = status if status in SILENT else UP
-        self.is_news = pair.link.unseen != self._status
+        self.is_news = (pair.link.unseen != self._status or
+                        pair.link.key_fingerprint != fingerprint(entry.integration_key))
         self.error = UnseenError(
             "PagerDuty accepted the alert %s at %s and shows no incident for it; service %s (%s) "
             "is %s" % (pair.link.dedup_key, pair.link.sent_at, name, service_id, status),

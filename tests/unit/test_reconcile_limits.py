@@ -175,6 +175,38 @@ def test_a_trigger_with_a_key_that_belongs_to_no_service_is_reported_once(world)
     assert world.pd_writes() == ["trigger"] * 2 and len(world.stackflow.notes(number)) == 1
 
 
+def keyed(world, key):
+    entry, *others = world.config["service_mapping"]
+    world.configure(service_mapping=[dict(entry, integration_key=key)] + others)
+
+
+@pytest.mark.parametrize("silence, change, service", [
+    (lambda world: world.pagerduty.disable_service(world.api, True),
+     lambda world, number: world.stackflow.assign(number, group="Database Reliability"),
+     "database"),
+    (lambda world: keyed(world, "0" * 32),
+     lambda world, number: keyed(world, world.api_key), "api")],
+    ids=["handed to a team that can be paged", "the key was corrected"])
+def test_what_was_never_seen_is_sent_by_another_key_too(world, silence, change, service):
+    silence(world)
+    number = world.record()
+    world.act("trigger_incident", incident_id=number)
+    for _ in range(2):
+        world.run(LATER)
+        world.reconcile()
+    assert world.pagerduty.incidents() == [] and world.pd_writes().count("trigger") == 2
+    change(world, number)
+    dry = world.reconcile(dry_run=True)
+    assert world.reconcile()["done"] == dry["would"] != []
+    incident, = world.pagerduty.incidents()
+    assert (incident.service_id, incident.status) == (getattr(world, service), "triggered")
+    for _ in range(2):
+        world.run(LATER)
+        result = world.reconcile()
+        assert result["done"] == result["failures"] == []
+    assert world.pd_writes().count("trigger") == 3
+
+
 def test_what_was_never_seen_and_has_no_entry_any_more_fails_without_a_note(world):
     world.pagerduty.maintenance(world.api)
     number = world.record()
