@@ -221,6 +221,15 @@ def linked_incident(pack: Pack, link: Link) -> Optional[PagerDutyIncident]:
     return max(found, key=lambda one: (one.status != "resolved", one.id)) if found else None
 
 
+def has_newer(pack: Pack, link: Link, incident_id: str) -> bool:
+    """Whether a record that had this incident was opened again since, and has one of its own."""
+    known = number_of_key(link.dedup_key, pack.settings.stackflow.host)
+    if link.pagerduty_id == incident_id or known is None or known[1] == 0:
+        return False
+    newer = linked_incident(pack, link)
+    return newer is not None and newer.merged_into is None and newer.id != incident_id
+
+
 def wait_for_incidents(pack: Pack, dedup_key: str) -> List[PagerDutyIncident]:
     """The incidents of an alert that was just triggered; none where it counts as lost."""
     end = pack.clock.monotonic() + VISIBLE.total_seconds()
@@ -342,7 +351,7 @@ def _share(pack: Pack, link: Link, incident_id: str, numbers: Sequence[str] = ()
     for other in others:
         if other is None or other.pagerduty_id not in (None, incident_id):
             continue  # it follows when its own incident is looked at
-        if not other.shared:
+        if not other.shared and not has_newer(pack, other, incident_id):
             pack.links.write(other._replace(shared=True))
     pack.links.merge_into(incident_id, link.number)
     return link._replace(shared=True)

@@ -429,6 +429,30 @@ def merged(world):
     return first, second, target
 
 
+@pytest.mark.parametrize("own", [True, False])
+def test_a_shared_incident_does_not_wait_for_a_record_that_has_a_newer_one(world, own):
+    first, one = created(world)
+    second, other = created(world)
+    target, source = (one, other) if own else (other, one)
+    world.pagerduty.merge(target, [source], world.casey)
+    world.settle()
+    world.pagerduty.resolve(target, world.casey)
+    world.settle()
+    world.stackflow.reopen(first)
+    world.settle()
+    world.pagerduty.reopen(target, world.casey)
+    world.settle()
+    assert (state(world, second), there(world, target)) == ("in_progress", "triggered")
+    world.stackflow.set_state(second, "resolved")
+    world.settle()
+    assert there(world, target) == "resolved"
+    newer, = world.pagerduty.incidents(dedup_key=KEY + first + ":1")
+    assert (state(world, first), newer.status) == ("in_progress", "triggered")
+    world.stackflow.assign(first, group="Database Reliability")
+    world.settle()
+    assert world.pagerduty.incident(newer.id).service_id == world.database
+
+
 def test_a_shared_incident_waits_also_for_a_record_whose_reopening_nobody_saw(world):
     first, second, target = merged(world)
     world.stackflow.set_state(first, "resolved")
