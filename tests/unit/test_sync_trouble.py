@@ -828,6 +828,19 @@ def test_a_shared_incident_stays_open_until_all_its_records_are_resolved(order):
     assert world.pagerduty.incident(target).status == "resolved"
 
 
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_person_who_resolves_one_of_several_records_is_told_which_others_are_open(world, which):
+    numbers = merged(world)
+    outcome = world.act("resolve_incident", incident_id=numbers[which])
+    assert outcome.outcome == "skipped"
+    assert "merged in PagerDuty with %s, still open" % numbers[1 - which] in outcome.reason
+    assert world.pagerduty.incident(numbers[2]).status != "resolved"
+    outcome = world.act("acknowledge_incident", incident_id=numbers[which])
+    world.settle()
+    assert outcome.outcome == "done"
+    assert world.pagerduty.incident(numbers[2]).status == "acknowledged"
+
+
 def test_merged_records_born_in_pagerduty_are_resolved_together(world):
     source, target = [world.pagerduty.create_incident(world.api, title, world.casey)
                       for title in ("one", "two")]
