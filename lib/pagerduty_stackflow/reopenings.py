@@ -29,7 +29,7 @@ def look_for_reopening(pack: Pack, link: Link, record: StackFlowIncident,
     if incident.status != "resolved" and link.pagerduty == RESOLVED:
         before = stored or link  # a move that is seen only now did not keep the event from it
         sent = parse_time(before.sent_at)
-        if sent is not None and not before.rest_only and pack.clock.now() - sent <= VISIBLE:
+        if sent is not None and not before.rest_only and abs(pack.clock.now() - sent) <= VISIBLE:
             if _is_on_its_way(pack, sent, incident):
                 # It counts as agreed; how it was sent decides whether it can have been lost.
                 return link._replace(rest_only=before.rest_only), None, None

@@ -42,7 +42,7 @@ def is_unseen(pair: Pair) -> bool:
 def is_on_its_way(pack: Pack, link: Link) -> bool:
     """Whether its incident may still become visible."""
     sent = parse_time(link.sent_at)
-    return sent is not None and pack.clock.now() - sent < PATIENCE
+    return sent is not None and abs(pack.clock.now() - sent) < PATIENCE
 
 
 class Unseen:
