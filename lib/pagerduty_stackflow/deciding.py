@@ -123,13 +123,16 @@ def agreed(pack: Pack, pair: Pair, decision: merge.Decision) -> Link:
                          writing=None)
     if record is not None:
         both = (decision.agreed_stackflow, decision.agreed_pagerduty)
+        if pair.incident is not None and record.state not in merge.DONE_STATES:
+            opened = pair.incident.reopened_at
+            link = link._replace(reopened_at=format_time(opened) if opened else None)
         carried = (both == (merge.ACKNOWLEDGED, merge.ACKNOWLEDGED) or decision.spends_assignment or
                    keeps_team(pack.settings, pair))
         link = link._replace(assignee=_assignee(link, record, carried),
                              stackflow_at=_later(link.stackflow_at, record))
         here, there = place(pack.settings, pair)
         unknown = link.group is None and pair.told is None and merge.RESOLVED not in both
-        if here == there or unknown:
+        if here == there or unknown or decision.hands_over:
             link = link._replace(group=record.assignment_group, service_id=there, moving=None)
     return link
 

@@ -69,7 +69,7 @@ def _on_its_way(link: Link, state: str, now: datetime) -> bool:
     """Whether an event that this pack just sent may be what PagerDuty does not show yet."""
     sent_at = parse_time(link.sent_at)
     behind = STATES.index(state) < STATES.index(link.pagerduty)
-    return behind and sent_at is not None and now - sent_at < VISIBLE
+    return behind and sent_at is not None and abs(now - sent_at) < VISIBLE
 
 
 def stackflow_event(record: StackFlowIncident, link: Optional[Link], new: bool,

@@ -96,7 +96,8 @@ class Link(NamedTuple):
     moving it to right now; ``seen``: the PagerDuty incident was seen, so the 202 of its trigger was
     kept; ``unseen``: it was reported that it was not, and what the service was then; ``shared``: a
     merge put several records on one PagerDuty incident; ``stackflow_at``: time of the newest record
-    that was applied; ``sent_at``: our own time when an event was last sent; ``writing``: the
+    that was applied; ``reopened_at``: when PagerDuty opened the incident again beside which the
+    record was open last; ``sent_at``: our own time when an event was last sent; ``writing``: the
     StackFlow state or group that is being written right now, so that its echo is known;
     ``replaced_by``: the record that carries on for one that was closed when PagerDuty reopened;
     ``last_resort``: which routing key sent the alert that goes out when nobody answers an
@@ -119,6 +120,7 @@ class Link(NamedTuple):
     unseen: Optional[str] = None
     shared: bool = False
     stackflow_at: Optional[str] = None
+    reopened_at: Optional[str] = None
     sent_at: Optional[str] = None
     writing: Optional[str] = None
     replaced_by: Optional[str] = None

@@ -9,7 +9,8 @@ from .errors import NotFoundError
 from .incidents import (PagerDutyIncident, StackFlowIncident, dedup_key, last_resort_key,
                         number_of_key, pagerduty_id_of_mark, parse_time, record_of_key)
 from .links import VISIBLE, Link
-from .merge import DONE_STATES, FINAL_STATES, OPEN, RESOLVED, SET_IN_PROGRESS
+from .merge import (ACKNOWLEDGED, DONE_STATES, FINAL_STATES, OPEN, RESOLVED,
+                    SET_IN_PROGRESS)
 from .pack import Pack
 from .reopenings import last_entry, look_for_reopening, was_resolved_before
 from .routing import find_route
@@ -261,6 +262,15 @@ def linked_incident(pack: Pack, link: Link) -> Optional[PagerDutyIncident]:
     return max(found, key=lambda one: (one.status != "resolved", one.id)) if found else None
 
 
+def has_newer(pack: Pack, link: Link, incident_id: str) -> bool:
+    """Whether a record that had this incident was opened again since, and has one of its own."""
+    known = number_of_key(link.dedup_key, pack.settings.stackflow.host)
+    if link.pagerduty_id == incident_id or known is None or known[1] == 0:
+        return False
+    newer = linked_incident(pack, link)
+    return newer is not None and newer.merged_into is None and newer.id != incident_id
+
+
 def wait_for_incidents(pack: Pack, dedup_key: str) -> List[PagerDutyIncident]:
     """The incidents of an alert that was just triggered; none where it counts as lost."""
     end = pack.clock.monotonic() + VISIBLE.total_seconds()
@@ -312,7 +322,7 @@ def _is_older(one: PagerDutyIncident, other: PagerDutyIncident) -> bool:
 def _rebuild(pack: Pack, link: Link,
              record: Optional[StackFlowIncident]) -> Tuple[Link, Optional[PagerDutyIncident]]:
     """Find the incident of a record without a link; who acknowledged before is not acknowledged
-    again.
+    again, and what an event acknowledged was no person in PagerDuty.
     """
     if record is None:
         return link, None
@@ -328,6 +338,8 @@ def _rebuild(pack: Pack, link: Link,
     if record.assigned_to and incident.status == "triggered":
         if last_entry(pack, incident.id, "acknowledge_log_entry"):
             carried = record.assigned_to
+    if found.dedup_key and incident.acknowledgers == (found.service_id,):
+        found = found._replace(pagerduty=ACKNOWLEDGED)
     return found._replace(assignee=carried, stackflow_at=link.stackflow_at,
                           last_resort=_find_last_resort(pack, found)), incident
 
@@ -380,7 +392,7 @@ def _share(pack: Pack, link: Link, incident_id: str, numbers: Sequence[str] = ()
     for other in others:
         if other is None or other.pagerduty_id not in (None, incident_id):
             continue  # it follows when its own incident is looked at
-        if not other.shared:
+        if not other.shared and not has_newer(pack, other, incident_id):
             pack.links.write(other._replace(shared=True))
     pack.links.merge_into(incident_id, link.number)
     return link._replace(shared=True)

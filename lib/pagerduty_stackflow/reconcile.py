@@ -232,7 +232,7 @@ class Walk:
         decision = decision_of(self._pack, pair)
         known = agreed(self._pack, pair, decision)._replace(
             pagerduty_id=link.pagerduty_id, seen=link.seen, unseen=link.unseen,
-            stackflow_at=link.stackflow_at)
+            stackflow_at=link.stackflow_at, reopened_at=link.reopened_at)
         return not decision.writes and known == link and pair.told is None
 
     def _is_missing(self, record: StackFlowIncident) -> bool:

@@ -24,12 +24,12 @@ def look_for_reopening(pack: Pack, link: Link, record: StackFlowIncident,
 
     ``stored`` is the link as the datastore has it, ``hint`` the record as an event carried it. Each
     side's own time is compared with the time of the other side's resolve; equal times leave it
-    resolved.
+    resolved. A reopening that the record followed already is none, whatever the clocks say.
     """
     if incident.status != "resolved" and link.pagerduty == RESOLVED:
         before = stored or link  # as it was when the resolve was sent, without a move seen only now
         sent = parse_time(before.sent_at)
-        if sent is not None and not before.rest_only and pack.clock.now() - sent <= VISIBLE:
+        if sent is not None and not before.rest_only and abs(pack.clock.now() - sent) <= VISIBLE:
             if _is_on_its_way(pack, sent, incident):
                 # It counts as agreed; how it was sent decides whether it can have been lost.
                 return link._replace(rest_only=before.rest_only), None, None
@@ -37,6 +37,7 @@ def look_for_reopening(pack: Pack, link: Link, record: StackFlowIncident,
         # Its alert may be closed for good, so an event with the same dedup key may reach nothing.
         link = link._replace(rest_only=True)
     live = incident.status != "resolved"
+    known = incident.reopened_at and incident.reopened_at == parse_time(link.reopened_at)
     reopened = None
     if record.state in DONE_STATES and live:
         here = parse_time(record.fields.get("resolved_at")) or record.updated_at
@@ -45,7 +46,7 @@ def look_for_reopening(pack: Pack, link: Link, record: StackFlowIncident,
                 link = link._replace(pagerduty=OPEN)  # that is still to be carried over
             else:
                 return _though_agreed(pack, link, incident, stored, here)
-        elif here and _opened_again(pack, incident, here):
+        elif here and not known and _opened_again(pack, incident, here):
             incident = pack.rest.incident(incident.id)  # the resolve may be younger than it was
             reopened = PAGERDUTY if incident.status != "resolved" else None
     elif record.state not in DONE_STATES and not live:

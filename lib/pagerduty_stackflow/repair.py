@@ -15,6 +15,7 @@ from .pack import Pack
 from .pairs import About, Pair, numbers_of, read_pair
 from .reopenings import last_entry
 from .routing import entry_of_service, route_for_opening, unmapped_group
+from .settings import ServiceMapping
 from .sync import settle
 from .tally import Tally
 from .unseen import Unseen, is_on_its_way, is_unseen
@@ -154,11 +155,12 @@ class Repair:
             objection = "" if pair.link.joined else self._objection(pair.record.created_at)
             if objection:
                 return objection
-            self._check_route(pair.record)
+            self._entry_of(pair.record)
         return ""
 
-    def _check_route(self, record: StackFlowIncident) -> None:
-        route_for_opening(self._pack.settings, record.assignment_group, record.category)
+    def _entry_of(self, record: StackFlowIncident) -> ServiceMapping:
+        return route_for_opening(self._pack.settings, record.assignment_group,
+                                 record.category).mapping
 
     def _carry_out(self, pair: Pair) -> None:
         try:
@@ -172,8 +174,7 @@ class Repair:
 
     def _report_unseen(self, pair: Pair) -> None:
         assert pair.record is not None
-        self._check_route(pair.record)
-        unseen = Unseen(self._pack, pair)
+        unseen = Unseen(self._pack, pair, self._entry_of(pair.record))
         if unseen.is_news:
             if not self._tally.dry_run:
                 unseen.report()

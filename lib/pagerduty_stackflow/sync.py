@@ -141,9 +141,9 @@ def pair_of_event(pack: Pack, number: str, link: Optional[Link],
 
 def _answers_to_events(pack: Pack, link: Link) -> bool:
     """Whether an event by the routing key that opened it reaches the incident, which was open when
-    last seen.
+    last seen and is no other record's too.
     """
-    return link.pagerduty in (merge.OPEN, merge.ACKNOWLEDGED) and (
+    return link.pagerduty in (merge.OPEN, merge.ACKNOWLEDGED) and not link.shared and (
         routing_key(pack.settings, link) is not None)
 
 
@@ -186,8 +186,7 @@ def _taken_at_its_word(pack: Pack, hint: Optional[StackFlowIncident],
             return None
     pair = Pair(link, hint, stored=link)
     decision = decide(pack, pair, True)
-    by_event = _answers_to_events(pack, link) and not link.shared
-    if decision.hands_over or decision.writes and not by_event:
+    if decision.hands_over or decision.writes and not _answers_to_events(pack, link):
         return None
     return pair
 

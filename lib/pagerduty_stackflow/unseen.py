@@ -13,7 +13,9 @@ from .incidents import parse_time
 from .links import Link
 from .pack import Pack
 from .pagerduty.account import SILENT
+from .pagerduty.events import fingerprint
 from .pairs import Pair
+from .settings import ServiceMapping
 from .sync import settle
 from .writing import Words
 
@@ -40,16 +42,16 @@ def is_unseen(pair: Pair) -> bool:
 def is_on_its_way(pack: Pack, link: Link) -> bool:
     """Whether its incident may still become visible."""
     sent = parse_time(link.sent_at)
-    return sent is not None and pack.clock.now() - sent < PATIENCE
+    return sent is not None and abs(pack.clock.now() - sent) < PATIENCE
 
 
 class Unseen:
-    """A pair whose incident was never seen. ``is_news``: it was not reported yet, or since then the
-    service became able to open incidents, or unable. ``error`` is what the run fails with, news or
-    not.
+    """A pair whose incident was never seen. ``is_news``: it was not reported yet; or since then the
+    service became able to open incidents, or unable; or ``entry``, which would page by now, has
+    another key. ``error`` is what the run fails with, news or not.
     """
 
-    def __init__(self, pack: Pack, pair: Pair) -> None:
+    def __init__(self, pack: Pack, pair: Pair, entry: ServiceMapping) -> None:
         self._pack, self._pair = pack, pair
         service_id = pair.link.service_id or ""
         try:
@@ -58,7 +60,8 @@ class Unseen:
         except NotFoundError:
             name, status = service_id, "deleted"
         self._status = status if status in SILENT else UP
-        self.is_news = pair.link.unseen != self._status
+        self.is_news = (pair.link.unseen != self._status or
+                        pair.link.key_fingerprint != fingerprint(entry.integration_key))
         self.error = UnseenError(
             "PagerDuty accepted the alert %s at %s and shows no incident for it; service %s (%s) "
             "is %s" % (pair.link.dedup_key, pair.link.sent_at, name, service_id, status),

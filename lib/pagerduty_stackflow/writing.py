@@ -15,7 +15,7 @@ from .links import Link
 from .moves import move
 from .pack import Pack
 from .pagerduty.events import fingerprint
-from .pairs import CACHED, PAUSE, Pair, find_record, owner_of_mark
+from .pairs import CACHED, PAUSE, Pair, find_record, has_newer, owner_of_mark
 from .routing import entry_of_service, priority_for, route_for_opening, severity
 from .settings import ServiceMapping, Settings
 from .templates import public_mapping, render
@@ -242,12 +242,13 @@ def _resolve(pack: Pack, pair: Pair, words: Words, done: Done) -> bool:
 
 def waits_for(pack: Pack, pair: Pair) -> List[str]:
     """The records that a merge put on the same incident and that are open: its resolve waits for
-    them.
+    them, but not for one that was opened again since and has an incident of its own.
     """
-    if not pair.link.shared or pair.incident is None:
+    incident = pair.incident
+    if not pair.link.shared or incident is None:
         return []
-    return [number for number in pack.links.numbers(pair.incident.id)
-            if number != pair.link.number and _is_open(pack, number)]
+    return [number for number in pack.links.numbers(incident.id)
+            if number != pair.link.number and _is_open(pack, number, incident.id)]
 
 
 def _move(pack: Pack, pair: Pair, done: Done) -> None:
@@ -289,8 +290,10 @@ def _check_unchanged(pack: Pack, incident: PagerDutyIncident) -> None:
                             PAGERDUTY)
 
 
-def _is_open(pack: Pack, number: str) -> bool:
+def _is_open(pack: Pack, number: str, incident_id: str) -> bool:
     link = pack.links.read(number)[0]
+    if link is not None and has_newer(pack, link, incident_id):
+        return False
     if link is None or link.stackflow != merge.RESOLVED:
         return True
     record = find_record(pack, number)

@@ -5,7 +5,7 @@ come to rest or is still under way. A check returns what is wrong, in words.
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, Iterator, List, Optional, Set
+from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
 
 from history_diary import (DONE, FINAL, PACK, PAGING, PERSON, TAKEN_BACK, Diary, Entry, Thread,
                            last_word)
@@ -148,8 +148,8 @@ class Checks:
         if taken is None or taken.by != PERSON:
             return False
         if given[0] is not taken and not any(
-                since < look.position <= taken.position and look.number in (None, thread.number)
-                for look in self._diary.looks):
+                since < look.position <= taken.position and look.full and
+                look.number in (None, thread.number) for look in self._diary.looks):
             return False
         held = [entry for entry in thread.entries if entry.what == "assigned_to"]
         before = [entry for entry in held if entry.position < taken.position][-1:]
@@ -206,11 +206,11 @@ class Checks:
 
     def no_loops(self) -> Iterator[str]:
         """Each state write of the pack follows from one act of a person on the other side, which
-        nothing followed from before. A limit: what a run could not remember may be done once more,
-        if people undid it meanwhile.
+        nothing of the kind followed from before: a merge may bring a state and a place. A limit:
+        what a run could not remember may be done once more, if people undid it meanwhile.
         """
         threads = list(self._diary.threads.values())
-        spent: Dict[str, Set[int]] = {thread.number: set() for thread in threads}
+        spent: Dict[str, Set[Tuple[int, str]]] = {thread.number: set() for thread in threads}
         members = {thread.number: {entry.position for entry in thread.entries}
                    for thread in threads}
         for entry in self._diary.entries:
@@ -220,11 +220,11 @@ class Checks:
                       if entry.position in members[thread.number]
                       for cause in thread.entries + thread.found
                       if cause.position < entry.position and _causes(entry, cause, thread) and
-                      cause.position not in spent[thread.number]]
+                      (cause.position, entry.what) not in spent[thread.number]]
             if not causes:
                 yield "%s follows from nothing" % entry
             elif not (entry.forgotten and (entry.what in REPEATED or entry.value in REPEATED)):
-                spent[causes[0][0]].add(causes[0][1])
+                spent[causes[0][0]].add((causes[0][1], entry.what))
 
     def nobody_silenced(self) -> Iterator[str]:
         """No incident is assigned to the bot, and nothing came of what was open before the start.

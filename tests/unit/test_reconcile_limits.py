@@ -8,13 +8,14 @@ import pytest
 from drifts import CASEY, GROUP, LATER, Deaf
 
 from pagerduty_stackflow import reconcile as reconcile_module
-from pagerduty_stackflow import repair
+from pagerduty_stackflow import repair, sync
 from pagerduty_stackflow.errors import BadInputError, ConfigError, DatastoreError
 from pagerduty_stackflow.links import PREFIX
+from pagerduty_stackflow.pack import Pack
 from pagerduty_stackflow.reconcile import OPEN_STATES, TIME_LIMIT, without_config
 from pagerduty_stackflow.repair import FRESH
 from pagerduty_stackflow.tally import LISTED, QUOTED
-from world import World
+from world import PackClock, World
 
 LISTS = 1 + len(OPEN_STATES) + 3
 
@@ -173,6 +174,60 @@ def test_a_trigger_with_a_key_that_belongs_to_no_service_is_reported_once(world)
         world.run(LATER)
     assert "is active" in failure["message"] and "service_mapping" in failure["hint"]
     assert world.pd_writes() == ["trigger"] * 2 and len(world.stackflow.notes(number)) == 1
+
+
+def keyed(world, key):
+    entry, *others = world.config["service_mapping"]
+    world.configure(service_mapping=[dict(entry, integration_key=key)] + others)
+
+
+@pytest.mark.parametrize("silence, change, service", [
+    (lambda world: world.pagerduty.disable_service(world.api, True),
+     lambda world, number: world.stackflow.assign(number, group="Database Reliability"),
+     "database"),
+    (lambda world: keyed(world, "0" * 32),
+     lambda world, number: keyed(world, world.api_key), "api")],
+    ids=["handed to a team that can be paged", "the key was corrected"])
+def test_what_was_never_seen_is_sent_by_another_key_too(world, silence, change, service):
+    silence(world)
+    number = world.record()
+    world.act("trigger_incident", incident_id=number)
+    for _ in range(2):
+        world.run(LATER)
+        world.reconcile()
+    assert world.pagerduty.incidents() == [] and world.pd_writes().count("trigger") == 2
+    change(world, number)
+    dry = world.reconcile(dry_run=True)
+    assert world.reconcile()["done"] == dry["would"] != []
+    incident, = world.pagerduty.incidents()
+    assert (incident.service_id, incident.status) == (getattr(world, service), "triggered")
+    for _ in range(2):
+        world.run(LATER)
+        result = world.reconcile()
+        assert result["done"] == result["failures"] == []
+    assert world.pd_writes().count("trigger") == 3
+
+
+@pytest.mark.parametrize("lost", ["trigger", "resolve"])
+def test_what_was_sent_by_a_clock_that_was_set_back_since_is_missed_all_the_same(world, lost):
+    ahead = Pack(world.settings, world.store, PackClock(world, 3600), world.session)
+    if lost == "trigger":
+        world.pagerduty.maintenance(world.api)
+        sync.trigger_incident(ahead, world.record())
+    else:
+        number, incident_id = world.pair()
+        world.stackflow.set_state(number, "resolved")
+        open_alerts, world.pagerduty.account.open_alerts = world.pagerduty.account.open_alerts, {}
+        sync.resolve_incident(ahead, number, incident=world.stackflow.incident(number))
+        world.run(2)
+        world.pagerduty.account.open_alerts = open_alerts
+        assert world.pagerduty.incident(incident_id).open
+    world.run(LATER)
+    result = world.reconcile()
+    if lost == "trigger":
+        assert [one["kind"] for one in result["failures"]] == ["unseen"]
+    else:
+        assert world.pagerduty.incident(incident_id).status == "resolved"
 
 
 def test_what_was_never_seen_and_has_no_entry_any_more_fails_without_a_note(world):

@@ -257,6 +257,25 @@ def test_another_service_in_pagerduty_hands_the_record_to_its_group_and_nothing_
     assert world.pagerduty.incident(incident_id).status == "resolved"
 
 
+def test_a_service_whose_entry_has_no_category_hands_over_once_whatever_category_the_record_has():
+    entries = World().config["service_mapping"]
+    world = site(service_mapping=[
+        {name: value for name, value in entries[0].items() if name != "stackflow_category"},
+        dict(entries[1], stackflow_assignment_group=GROUP)])
+    number = world.stackflow.create_incident("Slow", "P1", group=GROUP, category="database")
+    world.settle()
+    incident = world.pagerduty.incidents()[0]
+    assert incident.service_id == world.database
+    world.pagerduty.move(incident.id, world.api, world.casey)
+    world.settle()
+    before = len(world.stackflow.writes)
+    assert world.act("reconcile").as_result()["in_step"] == 1
+    assert len(world.stackflow.writes) == before
+    world.stackflow.set_state(number, "resolved")
+    world.settle()
+    assert world.pagerduty.incident(incident.id).status == "resolved"
+
+
 def test_a_service_that_nobody_mapped_leaves_the_group_and_goes_by_rest(world):
     number, incident_id = paged_incident(world)
     world.pagerduty.move(incident_id, world.other, world.casey)

@@ -1,5 +1,7 @@
 """What a person opened again, and what only looks like it: stories that random histories found."""
 
+from datetime import timedelta
+
 import pytest
 from world import Crash, World
 
@@ -107,6 +109,27 @@ def test_the_end_of_a_snooze_is_no_reopening(world):
     unheard(world, lambda: world.stackflow.set_state(number, "resolved"))
     world.run(700)
     reconcile(world.pack())
+    assert (state(world, number), there(world, incident)) == ("resolved", "resolved")
+
+
+@pytest.mark.parametrize("ahead", [-180, 180])
+@pytest.mark.parametrize("heard", [True, False])
+def test_a_resolve_after_a_reopening_stays_whatever_stackflows_clock_says(world, ahead, heard):
+    world.run(300)
+    desk, now = world.stackflow.desk, world.stackflow.desk._now
+    desk._now = lambda: now() + timedelta(seconds=ahead)
+    number, incident = created(world)
+    world.stackflow.set_state(number, "resolved")
+    world.settle()
+    world.pagerduty.reopen(incident, world.casey)
+    world.settle()
+    assert state(world, number) == "in_progress"
+    if heard:
+        world.stackflow.set_state(number, "resolved")
+        world.settle()
+    else:
+        unheard(world, lambda: world.stackflow.set_state(number, "resolved"))
+        reconcile(world.pack())
     assert (state(world, number), there(world, incident)) == ("resolved", "resolved")
 
 
@@ -427,6 +450,30 @@ def merged(world):
     world.pagerduty.merge(target, [source], world.casey)
     world.settle()
     return first, second, target
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_shared_incident_does_not_wait_for_a_record_that_has_a_newer_one(world, own):
+    first, one = created(world)
+    second, other = created(world)
+    target, source = (one, other) if own else (other, one)
+    world.pagerduty.merge(target, [source], world.casey)
+    world.settle()
+    world.pagerduty.resolve(target, world.casey)
+    world.settle()
+    world.stackflow.reopen(first)
+    world.settle()
+    world.pagerduty.reopen(target, world.casey)
+    world.settle()
+    assert (state(world, second), there(world, target)) == ("in_progress", "triggered")
+    world.stackflow.set_state(second, "resolved")
+    world.settle()
+    assert there(world, target) == "resolved"
+    newer, = world.pagerduty.incidents(dedup_key=KEY + first + ":1")
+    assert (state(world, first), newer.status) == ("in_progress", "triggered")
+    world.stackflow.assign(first, group="Database Reliability")
+    world.settle()
+    assert world.pagerduty.incident(newer.id).service_id == world.database
 
 
 def test_a_shared_incident_waits_also_for_a_record_whose_reopening_nobody_saw(world):

@@ -562,6 +562,21 @@ def test_a_crash_between_any_two_calls_and_the_same_event_again_ends_in_step(cha
             return
 
 
+@pytest.mark.parametrize("by_casey", [False, True])
+def test_only_a_person_in_pagerduty_sets_a_record_to_work_of_which_nothing_is_remembered(world,
+                                                                                         by_casey):
+    number = created(world, person=JANE)
+    for name in [name for name in world.store.values if "link." in name]:
+        del world.store.values[name]  # the run was killed before it remembered
+    world.stackflow.unassign(number)
+    if by_casey:
+        world.pagerduty.acknowledge(world.pagerduty.incidents()[0].id, world.casey)
+    world.settle()
+    world.act("reconcile")
+    assert world.stackflow.incident(number)["state"] == ("in_progress" if by_casey else "new")
+    assert world.pagerduty.incidents()[0].status == "acknowledged"
+
+
 def test_a_crash_while_a_record_is_created_leaves_one_record_when_the_event_comes_again():
     for count in itertools.count(1):
         world = World()
@@ -813,6 +828,19 @@ def test_a_shared_incident_stays_open_until_all_its_records_are_resolved(order):
     world.stackflow.set_state(numbers[order[1]], "resolved")
     world.settle()
     assert world.pagerduty.incident(target).status == "resolved"
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_person_who_resolves_one_of_several_records_is_told_which_others_are_open(world, which):
+    numbers = merged(world)
+    outcome = world.act("resolve_incident", incident_id=numbers[which])
+    assert outcome.outcome == "skipped"
+    assert "merged in PagerDuty with %s, still open" % numbers[1 - which] in outcome.reason
+    assert world.pagerduty.incident(numbers[2]).status != "resolved"
+    outcome = world.act("acknowledge_incident", incident_id=numbers[which])
+    world.settle()
+    assert outcome.outcome == "done"
+    assert world.pagerduty.incident(numbers[2]).status == "acknowledged"
 
 
 def test_merged_records_born_in_pagerduty_are_resolved_together(world):
