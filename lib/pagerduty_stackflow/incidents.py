@@ -15,7 +15,7 @@ STACKFLOW_NUMBER = re.compile(r"^INC[0-9]{1,20}\Z")
 api/incidents.html).
 """
 PAGERDUTY_ID_FORM = r"(?!INC)[0-9A-Z]{2,40}"
-"""No page states the form of an id; in all that are shown it is `P` or `Q` and letters and digits."""
+"""Of an id: no page states its form, and all that are shown are of capitals and digits."""
 PAGERDUTY_ID = re.compile("^%s\\Z" % PAGERDUTY_ID_FORM)
 STAMP = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,](\d{1,9}))?\s*"
                    r"(Z|[+-]\d\d:?\d\d)?", re.IGNORECASE)

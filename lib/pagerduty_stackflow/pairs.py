@@ -166,7 +166,7 @@ def _missing_change(link: Link, hint: Optional[StackFlowIncident],
                     record: Optional[StackFlowIncident]) -> Optional[datetime]:
     """When something was changed that a record does not show yet; None where it shows all.
 
-    To the second, as events may be finer than reads. Within one second the state alone tells: people
+    To the second, as events may be finer than reads. Within one the state alone tells: people
     and groups may be named in two ways.
     """
     times = [parse_time(link.stackflow_at), hint.updated_at if hint else None]
