@@ -168,7 +168,9 @@ def note_of_mark(text: str, system: str) -> Optional[str]:
 
 
 def parse_time(text: Any) -> Optional[datetime]:
-    """An ISO 8601 stamp as aware UTC; None where it is absent or unreadable."""
+    """An ISO 8601 stamp as aware UTC; None where it is absent or unreadable, or stands for "never" as
+    the first and the last year do: nothing could be added to those or taken away.
+    """
     if not isinstance(text, str):
         return None
     match = STAMP.fullmatch(text.strip())
@@ -180,9 +182,10 @@ def parse_time(text: Any) -> Optional[datetime]:
         stamp = datetime.fromisoformat("%sT%s%s" % (day, clock, zone))
         if fraction:
             stamp = stamp.replace(microsecond=int(fraction[:6].ljust(6, "0")))
-        return stamp.astimezone(timezone.utc)
+        stamp = stamp.astimezone(timezone.utc)
     except (ValueError, OverflowError):
         return None
+    return stamp if 1 < stamp.year < 9999 else None
 
 
 def format_time(stamp: datetime) -> str:
