@@ -59,7 +59,8 @@ class Checks:
             elif not done and not incident.open and self._pages(record):
                 yield "%s is %s, %s is resolved" % (thread.number, record["state"], incident.id)
             elif done and incident.open and incident.service_id in mapped and not (
-                    self._limits.out_of_sight(thread, last_word(thread))) and all(
+                    self._limits.out_of_sight(thread, last_word(thread)) or
+                    self._limits.away_and_back(thread)) and all(
                     self._record(other)["state"] in DONE
                     for other in self._diary.standing_on(incident.id)):
                 yield "%s is %s, %s is %s" % (thread.number, record["state"], incident.id,

@@ -29,6 +29,17 @@ class Limits:
                 self._goes_on(thread, last) or
                 self.out_of_sight(thread, last))
 
+    def away_and_back(self, thread: Thread) -> bool:
+        """Moved by people and back before anybody looked, an incident may be out of the reach of
+        events. The first reconcile from a minute after that resolve on sends it by REST.
+        """
+        moves = [entry.position for entry in self._diary.incidents[thread.incident or ""]
+                 if entry.what == "move" and entry.by == PERSON]
+        follows = self._world.pagerduty.switches.moved_alert_follows_key
+        return not follows and len(moves) > 1 and not any(
+            moves[-2] < look.position < moves[-1] and look.number in (None, thread.number)
+            for look in self._diary.looks)
+
     def _incident(self, thread: Thread) -> Any:
         return self._world.pagerduty.account.incidents[thread.incident]
 

@@ -5,7 +5,7 @@ one writes nothing.
 import itertools
 
 import pytest
-from drifts import CASEY, DRIFTS, LATER, Deaf
+from drifts import CASEY, DRIFTS, LATER, Deaf, states
 from interleaving import Interleaved
 from world import Crash
 
@@ -309,3 +309,19 @@ def test_an_incident_that_neither_side_knows_is_not_found(world, incident_id):
     with pytest.raises(NotFoundError) as caught:
         world.reconcile(incident_id=incident_id)
     assert incident_id in caught.value.message and caught.value.hint
+
+
+def test_a_resolve_that_a_move_away_and_back_kept_from_its_incident_is_sent_by_rest():
+    world = Deaf()
+    world.pagerduty.switches.moved_alert_follows_key = False
+    number, incident_id = world.pair()
+    for service in (world.database, world.api):
+        world.pagerduty.move(incident_id, service, world.casey)
+        world.run(3)
+    world.stackflow.set_state(number, "cancelled")
+    world.run(LATER)
+    assert writes(world.reconcile()) == ["resolve"]  # an event, which reaches nothing
+    assert writes(world.reconcile()) == []  # it may still be on its way
+    world.run(LATER)
+    assert writes(world.reconcile()) == ["resolve"]
+    assert states(world, number, incident_id) == ("cancelled", "resolved")
