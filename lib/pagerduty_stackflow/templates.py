@@ -29,8 +29,9 @@ def render(source: Optional[str], shipped: str, name: str,
     try:
         return _render(source, values), []
     except Exception as error:  # a template can raise anything
-        return shipped, ["%s is broken (%s: %s); the shipped text was used" %
-                         (name, type(error).__name__, str(error)[:200])]
+        return shipped, ["%s is broken (%s: %s); %s" % (
+            name, type(error).__name__, str(error)[:200],
+            "the shipped text was used" if shipped else "it was left out")]
 
 
 def _render(source: str, values: Mapping[str, Any]) -> str:
