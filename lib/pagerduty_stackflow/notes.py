@@ -25,8 +25,7 @@ from .pack import ALREADY, DONE, SKIPPED, Outcome, Pack, combined
 from .pagerduty.rest import RestClient
 from .pairs import Pair, numbers_of, read_pair
 from .stackflow.client import StackFlowClient
-from .templates import render
-from .writing import template_values
+from .templates import render, template_values
 
 SYSTEMS = {PAGERDUTY: answers.PAGERDUTY, STACKFLOW: answers.STACKFLOW}
 NOBODY_NAMED = "somebody"

@@ -7,9 +7,14 @@ loads a config.
 
 from __future__ import annotations
 
-from typing import Any, List, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Tuple
 
+from .routing import entry_of_service
 from .settings import ServiceMapping
+
+if TYPE_CHECKING:
+    from .pack import Pack
+    from .pairs import Pair
 
 OUTPUT_LIMIT = 32 * 1024
 """Characters that a template may produce; PagerDuty and StackFlow cut or refuse more."""
@@ -78,3 +83,13 @@ def public_mapping(entry: ServiceMapping) -> Mapping[str, Any]:
     return {"pagerduty_service_id": entry.service_id, "pagerduty_service_name": entry.service_name,
             "stackflow_assignment_group": entry.assignment_group,
             "stackflow_category": entry.category}
+
+
+def template_values(pack: Pack, pair: Pair) -> Dict[str, Any]:
+    """The variables of every template: `incident`, `pagerduty` and `mapping`."""
+    service = pair.incident.service_id if pair.incident else pair.link.service_id
+    entry = entry_of_service(pack.settings, service)
+    shown = {name: value for name, value in pair.incident._asdict().items()
+             if not hasattr(value, "tzinfo")} if pair.incident else None
+    return {"incident": dict(pair.record.fields) if pair.record else None, "pagerduty": shown,
+            "mapping": public_mapping(entry) if entry else None}

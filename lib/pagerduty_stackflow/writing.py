@@ -9,16 +9,16 @@ from . import merge
 from .answers import PAGERDUTY
 from .deciding import place
 from .errors import AGAIN, ConflictError
-from .incidents import (CLIENT, PagerDutyIncident, StackFlowIncident, dedup_key, format_time, mark,
+from .incidents import (CLIENT, PagerDutyIncident, StackFlowIncident, dedup_key, format_time,
                         last_resort_key, number_of_key, record_url)
 from .links import Link
 from .moves import move
 from .pack import Pack
 from .pagerduty.events import fingerprint
-from .pairs import CACHED, PAUSE, Pair, find_record, has_newer, owner_of_mark
-from .routing import entry_of_service, priority_for, route_for_opening, severity
+from .pairs import Pair, find_record, has_newer
+from .routing import entry_of_service, route_for_opening, severity
 from .settings import ServiceMapping, Settings
-from .templates import public_mapping, render
+from .templates import public_mapping, render, template_values
 from .transport import OutcomeUnknownError
 
 DETAILS = ("number", "state", "priority", "category", "subcategory", "impact", "urgency",
@@ -66,6 +66,7 @@ def carry_out(pack: Pack, pair: Pair, decision: merge.Decision, words: Words,
             decision = decision._replace(agreed_pagerduty=merge.OPEN)
     for write in decision.stackflow:
         if write in (merge.CREATE, merge.REPLACE):
+            from .creating import create_record  # paging creates none
             create_record(pack, pair, done)
         elif write == merge.REGROUP:
             _regroup(pack, pair, done)
@@ -336,93 +337,6 @@ def _still(pack: Pack, record: StackFlowIncident) -> bool:
     """Whether a record that refused a step is as it was read, and was not at work."""
     state = pack.stackflow.incident(record.number).state
     return state == record.state != merge.SET_IN_PROGRESS and state not in merge.DONE_STATES
-
-
-def create_record(pack: Pack, pair: Pair, done: Done) -> None:
-    """Create the StackFlow record of a PagerDuty incident, once, and put it into ``pair``.
-
-    No state that is stored could make this unique, so the mark is searched before and after: of two
-    records the lower number stays, whoever wrote it, and the other is cancelled. Where the pair has
-    a record already, that one is final and is replaced.
-    """
-    incident = pair.incident
-    assert incident is not None
-    old, created = pair.record, None
-    owner = None if pair.searched else (
-        owner_of_mark(pack, incident.id, live=old is not None))
-    if owner is not None:
-        done.found.append("%s was created for it" % owner)
-    else:
-        try:
-            created = pack.stackflow.create(_new_record(pack, pair, done))
-        except OutcomeUnknownError:
-            _wait_for_search(pack, incident.id, live=old is not None)
-            raise  # whoever tries again looks for the mark first
-        owner = _settle_race(pack, incident.id, created)
-        done.writes.append("%s created in StackFlow" % owner)
-    pack.links.join(incident.id, owner)
-    if old is not None:
-        pack.stackflow.add_note(old.number, "Reopened in PagerDuty; carried on in %s" % owner)
-        pack.links.write(pair.link._replace(replaced_by=owner, stackflow=merge.RESOLVED,
-                                            pagerduty=merge.RESOLVED))
-    pair.stored = pack.links.read(owner)[0]
-    whole = created is not None and created.is_complete and created.number == owner
-    pair.record = created if whole else pack.stackflow.incident(owner)
-    link = pair.stored or Link(owner, service_id=incident.service_id, rest_only=True)
-    pair.link = link._replace(pagerduty_id=incident.id, seen=True)
-
-
-def _wait_for_search(pack: Pack, incident_id: str, live: bool) -> None:
-    """Wait until the search finds a record that may have been created just now, or must know that there
-    is none.
-    """
-    end = pack.clock.monotonic() + CACHED.total_seconds()
-    while pack.clock.monotonic() < end and owner_of_mark(pack, incident_id, live) is None:
-        pack.clock.sleep(PAUSE)
-
-
-def _settle_race(pack: Pack, incident_id: str, created: StackFlowIncident) -> str:
-    """The number that stays of all open records with this mark; the others are cancelled with a
-    note.
-    """
-    numbers = {record.number for record in pack.stackflow.created_for(incident_id)
-               if record.state not in merge.DONE_STATES} | {created.number}
-    first, *others = sorted(numbers, key=lambda number: (len(number), number))
-    for number in others:
-        pack.stackflow.add_note(number, "Duplicate of %s" % first)
-        pack.stackflow.update(number, {"state": "cancelled"})
-    return first
-
-
-def _new_record(pack: Pack, pair: Pair, done: Done) -> Dict[str, Any]:
-    settings, incident = pack.settings, pair.incident
-    assert incident is not None
-    entry = entry_of_service(settings, incident.service_id)
-    shipped = "%s\n\nPagerDuty service: %s\nUrgency: %s" % (incident.title, incident.service_name,
-                                                            incident.urgency)
-    text, warnings = render(settings.templates.description, shipped, "templates.description",
-                            template_values(pack, pair))
-    done.warnings += warnings
-    fields = {
-        "short_description": incident.title or "PagerDuty incident %s" % incident.id,
-        "description": "%s\n\nPagerDuty incident: %s\n%s" % (text, incident.html_url,
-                                                             mark(incident.id)),
-        "priority": priority_for(settings, incident.priority, incident.urgency)}
-    if entry is not None:
-        fields["assignment_group"] = entry.assignment_group
-        if entry.category:
-            fields["category"] = entry.category
-    return fields
-
-
-def template_values(pack: Pack, pair: Pair) -> Dict[str, Any]:
-    """The variables of every template: `incident`, `pagerduty` and `mapping`."""
-    service = pair.incident.service_id if pair.incident else pair.link.service_id
-    entry = entry_of_service(pack.settings, service)
-    shown = {name: value for name, value in pair.incident._asdict().items()
-             if not hasattr(value, "tzinfo")} if pair.incident else None
-    return {"incident": dict(pair.record.fields) if pair.record else None, "pagerduty": shown,
-            "mapping": public_mapping(entry) if entry else None}
 
 
 def _text(value: Any) -> Optional[str]:
