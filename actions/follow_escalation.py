@@ -11,7 +11,6 @@ __all__ = ["FollowEscalationAction"]
 class FollowEscalationAction(Action):
     """Takes one step of the workflow escalate_sla_breach."""
 
-    def run(self, incident_id, sla_policy, run, begin=False, metric=None, trigger_on=None):
+    def run(self, incident_id, sla_policy, breach=None):
         return perform(self, sla.follow_escalation,
-                       incident_id=incident_id, sla_policy=sla_policy, run=run, begin=begin,
-                       metric=metric, trigger_on=trigger_on)
+                       incident_id=incident_id, sla_policy=sla_policy, breach=breach)

@@ -2,7 +2,7 @@
 
 from st2common.runners.base_action import Action
 
-from pagerduty_stackflow import sync
+from pagerduty_stackflow import commands
 from pagerduty_stackflow.running import perform
 
 __all__ = ["ResolveIncidentAction"]
@@ -12,5 +12,5 @@ class ResolveIncidentAction(Action):
     """Resolves the PagerDuty incident of a pair."""
 
     def run(self, incident_id, by=None, resolution=None, incident=None):
-        return perform(self, sync.resolve_incident,
+        return perform(self, commands.resolve_incident,
                        incident_id=incident_id, by=by, resolution=resolution, incident=incident)

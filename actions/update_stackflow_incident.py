@@ -2,7 +2,7 @@
 
 from st2common.runners.base_action import Action
 
-from pagerduty_stackflow import rerouting
+from pagerduty_stackflow import commands
 from pagerduty_stackflow.running import perform
 
 __all__ = ["UpdateStackFlowIncidentAction"]
@@ -12,5 +12,5 @@ class UpdateStackFlowIncidentAction(Action):
     """Writes fields of a StackFlow incident."""
 
     def run(self, incident_id, fields):
-        return perform(self, rerouting.update_stackflow_incident,
+        return perform(self, commands.update_stackflow_incident,
                        incident_id=incident_id, fields=fields)

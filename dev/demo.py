@@ -17,7 +17,7 @@ PATIENCE = 10.0
 ESCALATION_PATIENCE = 30.0
 """The same for an escalation, which gives people time to answer."""
 ANSWER_SECONDS = 1.2
-"""The time they have here, on each level."""
+"""The time they have here."""
 RIGHT, LEFT, STILL = "->", "<-", "  "
 LINE = "{:<26} {:<38} {:<2} {:<46} {:>6}"
 TIMER = "core.st2.IntervalTimer"
@@ -337,12 +337,11 @@ def sla_unanswered(stage: Stage) -> Tuple[str, str, str]:
     stage.start()
     stage.stackflow.breach_sla(number, SLA)
     stage.expect(lambda: incident.assignees == [site.kim], "the policy to be started")
-    stage.expect(lambda: incident.assignees == [site.max], "the next level", ESCALATION_PATIENCE)
     last = stage.expect(lambda: site.last_resort(number), "a last resort", ESCALATION_PATIENCE)
     stage.stackflow.set_state(number, "resolved")
     stage.expect(lambda: incident.status == last.status == "resolved", "both alerts resolved")
     return ("%s late for %s, then resolved" % (number, SLA), RIGHT,
-            "Kim, Max, at last Casey again; both resolved")
+            "Kim, at last Casey again; both resolved")
 
 
 @row("webhooks lost, reconciled")
@@ -394,10 +393,11 @@ def integration_verified(stage: Stage) -> Tuple[str, str, str]:
 
 
 def untouched_rules(site: LocalSite) -> List[str]:
-    """Rules of the pack for webhooks that no row has fired."""
+    """Rules of the pack for webhooks that no row has fired; polls have rules of their own."""
     fired = {execution.rule for execution in site.platform.executions()}
     return [rule["ref"] for rule in site.platform.pack.rules.values()
-            if rule["enabled"] and rule["trigger"]["type"] != TIMER and rule["ref"] not in fired]
+            if rule["enabled"] and rule["trigger"]["type"] != TIMER and rule["ref"] not in fired and
+            not rule["ref"].endswith(("_updated", "_state_changed"))]
 
 
 def main() -> int:

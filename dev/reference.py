@@ -38,14 +38,16 @@ def _cell(text: str) -> str:
 def keys(schema: Dict[str, Any], path: str = "") -> Iterator[Tuple[str, Dict[str, Any]]]:
     """Path and schema of everything that has a meaning of its own, outer before inner.
 
-    An object whose keys have none stands for them, with ``keys`` and their defaults.
+    An object whose keys have none stands for them, with ``keys`` and the defaults that are not just
+    the key's own name.
     """
     for name, each in schema.items():
         here = "%s.%s" % (path, name) if path else name
         listed = each.get("items", {}).get("properties")
         inner = listed or each.get("properties")
         if inner and not any("description" in one for one in inner.values()):
-            defaults = {key: one["default"] for key, one in inner.items() if "default" in one}
+            defaults = {key: one["default"] for key, one in inner.items()
+                        if one.get("default", key) != key}
             yield here, dict(each, keys=list(inner), default=defaults or each.get("default"))
         else:
             yield here, each
@@ -73,11 +75,18 @@ def default_of(schema: Dict[str, Any]) -> str:
     return "`%s`" % shown
 
 
+def meant(schema: Dict[str, Any]) -> str:
+    """The type that a key of the config should have: the first of those that StackStorm lets pass.
+    """
+    given = schema.get("type") or schema["anyOf"][0]["type"]
+    return given if isinstance(given, str) else given[0]
+
+
 def configuration() -> str:
     schema = yaml.safe_load((ROOT / "config.schema.yaml").read_text(encoding="utf-8"))
     return table(("key", "type", "default", "meaning"), [
-        ("`%s`" % path, type_of(each), default_of(each), each.get("description", ""))
-        for path, each in keys(schema)])
+        ("`%s`" % path, type_of(dict(each, type=meant(each))), default_of(each),
+         each.get("description", "")) for path, each in keys(schema)])
 
 
 def actions() -> str:
@@ -136,21 +145,9 @@ def aliases() -> str:
     return table(("command", "alias", "action", "does"), rows)
 
 
-def policies() -> str:
-    rows = []
-    for policy in load("policies"):
-        given = policy["parameters"]
-        words = "%s, threshold %s" % (given["action"], given["threshold"])
-        if given.get("attributes"):
-            words += ", by %s" % ", ".join("`%s`" % name for name in given["attributes"])
-        rows.append(("`%s`" % policy["name"], "`%s`" % policy["resource_ref"].partition(".")[2],
-                     words, policy["description"]))
-    return table(("policy", "action", "effect", "does"), rows)
-
-
 PARTS: Dict[str, Callable[[], str]] = {
     "configuration": configuration, "actions": actions, "triggers": triggers, "rules": rules,
-    "sensors": sensors, "policies": policies, "aliases": aliases}
+    "sensors": sensors, "aliases": aliases}
 
 
 def update(text: str) -> str:

@@ -88,12 +88,12 @@ class Site:
         return copy.deepcopy(dict(config, **changes))
 
     def escalating(self, seconds: float) -> Dict[str, Any]:
-        """Changes of the config with which breaches of SLA are escalated, two levels up, with so
-        many seconds to answer.
+        """Changes of the config with which breaches of SLA are escalated, with so many seconds to
+        answer.
         """
         return {"escalation_mapping": [{"stackflow_sla_policy": SLA, "trigger_on": "sla_breach",
                                         "pagerduty_escalation_policy_id": self.command_policy}],
-                "escalation": {"acknowledge_timeout_minutes": seconds / 60, "max_levels": 2}}
+                "escalation": {"unanswered_after_minutes": seconds / 60}}
 
     @staticmethod
     def entry(service: str, name: str, group: str, category: Optional[str],

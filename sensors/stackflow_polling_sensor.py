@@ -1,4 +1,4 @@
-"""Polls StackFlow's records, for sites that cannot receive its webhooks, and runs the SLA clock."""
+"""Polls StackFlow's records, for sites that cannot receive its webhooks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pagerduty_stackflow.polling import Polling
 
 
 class StackFlowPollingSensor(PollingSensor):
-    """Dispatches the triggers that StackFlow's webhooks would be, and those of the SLA clock."""
+    """Dispatches the triggers that StackFlow's webhooks would be."""
 
     def setup(self) -> None:
         logger = self.sensor_service.get_logger(__name__)

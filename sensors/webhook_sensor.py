@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import threading
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 from st2reactor.sensor.base import Sensor
 
 from pagerduty_stackflow.clock import Clock
+from pagerduty_stackflow.config_fields import Reader
+from pagerduty_stackflow.datastore import Datastore
 from pagerduty_stackflow.dispatching import Dispatcher
-from pagerduty_stackflow.errors import ConfigError, words_of
+from pagerduty_stackflow.errors import ConfigError, describe
 from pagerduty_stackflow.incidents import format_time
-from pagerduty_stackflow.links import PING, PREFIX, Links
 from pagerduty_stackflow.listener import DEFAULT_ADDRESS, PAGERDUTY, Listener
-from pagerduty_stackflow.settings import Settings, load
+from pagerduty_stackflow.settings import CONFIG, Settings, load
+from pagerduty_stackflow.stores import Pings, Start, WebhookSecrets
 
 REFRESH_SECONDS = 10
 """Less than a ping of `check_connection` may take, which may follow `manage_webhooks` at once."""
@@ -27,28 +29,34 @@ class WebhookSensor(Sensor):
     def setup(self) -> None:
         self._clock = Clock()
         self._logger = self.sensor_service.get_logger(__name__)
-        self._links = Links(self.sensor_service)
+        self._datastore = Datastore(self.sensor_service)
         self._stored: Dict[str, str] = {}
         self._stopping = threading.Event()
         self._settings: Optional[Settings] = None
         config_error = None
+        self._address = _address(self._config)
         try:
             self._settings = load(self._config)
+            self._address = (self._settings.listener.host, self._settings.listener.port)
             self._dispatcher = Dispatcher(self.sensor_service, self._settings, self._clock)
+            for warning in self._settings.warnings:
+                self._logger.warning(warning)
         except ConfigError as error:
             config_error = error.message
             self._logger.error("the config is unusable, webhooks are answered 503:\n%s\n%s",
                                error.message, error.hint)
-        self._listener = Listener(self._settings, config_error, self.secrets, self.handle,
-                                  self.on_ping, self._clock, self._logger, _address(self._config))
+        self._listener = Listener(self, self._address, self._settings, config_error, self._logger)
 
     def run(self) -> None:
         threading.Thread(target=self._refresh_forever, daemon=True, name="webhook secrets").start()
         while not self._stopping.is_set():
             try:
                 self._listener.serve_forever()
-            except Exception:
-                self._logger.exception("the webhook listener ended, and is started again")
+            except Exception as error:
+                self._logger.error(
+                    "the webhook listener on %s port %s ended, next attempt in %s s: %s",
+                    *self._address, RESTART_SECONDS, error,
+                    exc_info=not isinstance(error, OSError))
                 self._stopping.wait(RESTART_SECONDS)
 
     def cleanup(self) -> None:
@@ -70,19 +78,19 @@ class WebhookSensor(Sensor):
     def on_ping(self, number: int) -> None:
         """Leave word for `check_connection` that a ping came, and which secret signed it."""
         word = {"received_at": format_time(self._clock.now()), "secret": number}
-        self.sensor_service.set_value(PREFIX + PING, json.dumps(word), local=False)
+        Pings(self._datastore).write(json.dumps(word))
 
     def refresh(self) -> None:
         """Read the stored secrets, and note the time of the first run; what is unreadable stays."""
         try:
-            names = sorted(self._links.webhook_secret_keys())
+            names = sorted(WebhookSecrets(self._datastore).keys())
             read = {name: self.sensor_service.get_value(name, local=False, decrypt=True) or
                     self._stored.get(name) for name in names}
             self._stored = {name: secret for name, secret in read.items() if secret}
-            self._links.ensure_start(self._clock)
+            Start(self._datastore).ensure(self._clock)
         except Exception as error:  # this thread has to go on
             self._logger.warning("the stored webhook secrets stay as they were: %s",
-                                 words_of(error))
+                                 describe(error))
 
     def _refresh_forever(self) -> None:
         while not self._stopping.is_set():
@@ -101,9 +109,5 @@ class WebhookSensor(Sensor):
 
 def _address(config: Any) -> Tuple[str, int]:
     """Where to listen with an unusable config, so that `/healthz` is found nevertheless."""
-    wanted: List[Any] = list(DEFAULT_ADDRESS)
-    listener = config.get("webhook_listener")
-    if isinstance(listener, dict):
-        wanted = [listener.get("host") or wanted[0], listener.get("port") or wanted[1]]
-    fits = isinstance(wanted[0], str) and type(wanted[1]) is int and 0 <= wanted[1] < 65536
-    return (wanted[0], wanted[1]) if fits else DEFAULT_ADDRESS
+    found = Reader({}).read("", config.get("webhook_listener"), CONFIG.fields["webhook_listener"])
+    return (found.host, found.port) if found and found.host and found.port else DEFAULT_ADDRESS

@@ -20,7 +20,7 @@ GROUP = "Platform Engineering"
 UNKNOWN_NUMBER = "INC9999999"
 UNKNOWN_ID = "Q0UNKNOWN0000"
 MALFORMED = ("", "inc0001", "INC0001234/notes", "INC0001234?x=1", "../users", "Q0ABC DEF123",
-             "INC0001\n")
+             "INC0001\n2", "48213", "#48213")
 OUTCOME = {"outcome", "reason", "stackflow_id", "pagerduty_incident_id", "dedup_key", "warnings"}
 URLS = {"stackflow_url", "pagerduty_url"}
 ERROR = {"kind", "message", "hint", "retryable"}

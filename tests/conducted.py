@@ -20,8 +20,8 @@ from dev.local_stackstorm import workflows
 from pagerduty_stackflow import diagnosis
 from pagerduty_stackflow.running import perform
 
-Conducted = namedtuple("Conducted", "status output tasks")
-"""How a run ended, its output, and its tasks in order, each once."""
+Conducted = namedtuple("Conducted", "status output tasks errors")
+"""How a run ended, its output, its tasks in order, each once, and the errors in its result."""
 STARTING = 1
 """Seconds from the request of a task to its start, in which rules act on what came in."""
 
@@ -37,13 +37,14 @@ def specification(action: str) -> Any:
 class Workflow:
     """One run of a workflow action: what is behind each task runs when its time has come.
 
-    ``status`` is empty until it has ended; then ``output`` is there. ``results`` are those of its
-    tasks, in order; ``performs``: one is at work right now.
+    ``status`` is empty until it has ended; then ``output`` and ``errors`` are there. ``results``
+    are those of its tasks, in order; ``performs``: one is at work right now.
     """
 
     def __init__(self, world: Any, action: str, name: str = "run", **inputs: Any) -> None:
         self.world, self.inputs = world, inputs
         self.status, self.output = "", {}  # type: str, Dict[str, Any]
+        self.errors: List[Any] = []
         self.results: List[Tuple[str, Any]] = []
         self.performs = False
         self.before: Callable[[str], None] = lambda task: None
@@ -85,6 +86,7 @@ class Workflow:
 
     def _end(self, _: Any, outcome: Dict[str, Any]) -> None:
         self.status, self.output = outcome["status"], outcome["result"]["output"]
+        self.errors = outcome["result"].get("errors") or []
 
     def _perform(self, task: Any, ref: str, given: Dict[str, Any]) -> None:
         world = self.world
@@ -125,7 +127,7 @@ def conduct(world: Any, action: str, inputs: Dict[str, Any],
         world.settle(max(0.0, (run.due - world.clock.now()).total_seconds()) + STARTING)
         run.advance()
     world.settle()
-    return Conducted(run.status, run.output, names)
+    return Conducted(run.status, run.output, names, run.errors)
 
 
 def _metadata(ref: str) -> Dict[str, Any]:

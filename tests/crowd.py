@@ -7,8 +7,10 @@ from collections import Counter
 from drifts import CASEY, GROUP, Deaf
 from world import KeyValue, MemoryStore
 
+from pagerduty_stackflow.datastore import Datastore
 from pagerduty_stackflow.links import Link, Links
 from pagerduty_stackflow.pagerduty.events import fingerprint
+from pagerduty_stackflow.stores import Start
 
 SHARES = (("new", None, "triggered", 4), ("in_progress", None, "acknowledged", 2),
           ("in_progress", CASEY, "acknowledged", 2), ("on_hold", None, "triggered", 1),
@@ -37,8 +39,8 @@ class Crowd(Deaf):
         quiet = self.pagerduty.add_escalation_policy("Quiet", [(5, [self.casey])])
         for service in (self.api, self.database):
             self.pagerduty.account.services[service].policy_id = quiet
-        links = Links(self.store)
-        links.ensure_start(self.pack().clock)
+        links = Links(Datastore(self.store))
+        Start(Datastore(self.store)).ensure(self.pack().clock)
         kinds = [kind for *kind, share in SHARES for _ in range(share)]
         for at in range(count):
             self.clock.advance(6)
@@ -59,13 +61,12 @@ class Crowd(Deaf):
         incident = next(reversed(pagerduty.account.incidents.values()))
         if status == "acknowledged":
             pagerduty.acknowledge(incident.id, self.casey)
-        agreed = {"triggered": "open"}.get(status, status)
         links.write(Link(
-            number, dedup_key=key, service_id=self.api, group=GROUP, assignee=person,
-            rest_only=born, key_fingerprint=None if born else fingerprint(self.api_key),
-            stackflow="acknowledged" if person else "open", pagerduty=agreed,
-            stackflow_at=self.stackflow.incident(number)["updated_at"],
-            pagerduty_id=incident.id if born else None))
+            number, dedup_key=key, pagerduty_id=incident.id,
+            key_fingerprint=None if born else fingerprint(self.api_key),
+            here={"state": state, "place": GROUP, "acknowledgement": person or "",
+                  "at": self.stackflow.incident(number)["updated_at"]},
+            there={"state": status, "place": self.api}))
         links.join(incident.id, number)
 
     def requests(self):

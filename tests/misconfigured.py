@@ -8,6 +8,7 @@ import base64
 import json
 from typing import Callable, NamedTuple
 
+from many_services import mapped_services
 from world import LISTENER, World
 
 from dev.simulators.base import Request
@@ -63,6 +64,11 @@ class Site(World):
         entries = [dict(one) for one in self.config["service_mapping"]]
         entries[at].update(values)
         self.configure(service_mapping=entries)
+
+    def map_services(self, count):
+        """Map so many more services."""
+        more = mapped_services(self.pagerduty, self.stackflow, self.casey, count)
+        self.configure(service_mapping=self.config["service_mapping"] + more)
 
     @property
     def own(self):
@@ -304,6 +310,26 @@ def hidden_wrong_key(site):
     unknown_integration_key(site)
 
 
+def no_extensions(site):
+    site.pagerduty.faults.add("GET /extensions", status=404, times=99)
+
+
+def no_on_calls(site):
+    site.pagerduty.faults.add("GET /oncalls", status=404, times=99)
+
+
+def no_list_of_subscriptions(site):
+    site.pagerduty.faults.add("GET /webhook_subscriptions", status=403, times=99)
+
+
+def no_list_of_groups(site):
+    site.stackflow.faults.add("GET /prod/api/groups", status=404, times=99)
+
+
+def no_list_of_outbound_webhooks(site):
+    site.stackflow.faults.add("GET /prod/api/webhooks/outbound", status=404, times=99)
+
+
 def subscription_of_a_team(site):
     site.own.filter_type = "team_reference"
     site.own.filter_id = site.pagerduty.add_team("Operations")
@@ -320,9 +346,9 @@ def polling_that_stopped(site):
 
 
 class Wrong(NamedTuple):
-    """``seed`` makes it wrong. ``check`` is the one that fails for it, and with it the first step of
-    verify_integration; ``cause`` and ``fix`` are words of what it says. ``later`` is the step that
-    fails where it goes wrong right after that first one; empty where the rest does without it.
+    """``seed`` makes it wrong. ``check`` is the one that fails for it, and with it the first step
+    of verify_integration; ``cause`` and ``fix`` are words of what it says. ``later`` is the step
+    that fails where it goes wrong right after that first one; empty where the rest does without it.
     """
 
     seed: Callable[[Site], None]
@@ -357,7 +383,8 @@ WRONG = [
     Wrong(unknown_integration_key, "integration_keys", GUIDE_KEY[0], GUIDE_KEY[1], SEND),
     Wrong(swapped_integration_key, "integration_keys", "belongs to service P1234AB", GUIDE_KEY[1]),
     Wrong(events_v1_integration, "integration_keys", "not Events API v2", GUIDE_KEY[1]),
-    Wrong(unknown_policy, "escalation_policies", "escalation_mapping[0]", "take the id"),
+    Wrong(unknown_policy, "escalation_policies", "escalation_mapping[0]",
+          "correct escalation_mapping"),
     Wrong(nobody_on_call, "on_call", "nobody is on call", "put somebody on call", SEND),
     Wrong(nobody_on_call_for_a_breach, "on_call", "PEMPTY0 of escalation_mapping[0]",
           "put somebody on call"),
@@ -371,7 +398,8 @@ WRONG = [
     Wrong(viewer_by_claim, "stackflow_role", "viewer", "super_admin or itsm_manager"),
     Wrong(misspelt_group, "stackflow_groups", "nearest: 'Platform Engineering'", GUIDE_GROUP[1],
           RECORD),
-    Wrong(misspelt_group, "stackflow_groups", GUIDE_GROUP[0], GUIDE_GROUP[1], RECORD),
+    Wrong(misspelt_group, "stackflow_groups", GUIDE_GROUP[0],
+          "correct this entry of service_mapping", RECORD),
     Wrong(no_subscription, "webhook_subscription", LISTENER + "/webhooks/pagerduty",
           "manage_webhooks", RECORD),
     Wrong(subscription_elsewhere, "webhook_subscription", "at old.example", "public_url", RECORD),
@@ -385,7 +413,7 @@ WRONG = [
           "pagerduty.webhook_secrets", RECORD),
     Wrong(listener_down, "webhook_secret", "did not come to the sensor", "WebhookSensor", RECORD),
     Wrong(second_subscription, "duplicate_webhooks", GUIDE_TWICE[0], GUIDE_TWICE[1]),
-    Wrong(vendor_subscription, "duplicate_webhooks", "tells StackFlow itself", GUIDE_TWICE[1]),
+    Wrong(vendor_subscription, "duplicate_webhooks", "to StackFlow itself", GUIDE_TWICE[1]),
     Wrong(vendor_extension, "duplicate_webhooks", "legacy V2 webhook extension", GUIDE_TWICE[1]),
     Wrong(extension_at_listener, "duplicate_webhooks", "on P5678CD", GUIDE_TWICE[1]),
     Wrong(silent_stackflow, "stackflow_webhook", LISTENER + "/webhooks/stackflow",
@@ -396,6 +424,19 @@ WRONG = [
     Wrong(outbound_at_the_events_proxy, "other_sender", "pages.example", GUIDE_TWICE[1], SEND),
     Wrong(outbound_with_a_key, "other_sender", GUIDE_TWICE[0], GUIDE_TWICE[1]),
 ]
+
+NOT_OFFERED = [
+    (no_extensions, {"duplicate_webhooks"}, "GET /extensions: 404"),
+    (no_on_calls, {"on_call"}, "GET /oncalls: 404"),
+    (no_list_of_subscriptions, {"webhook_subscription", "duplicate_webhooks"},
+     "GET /webhook_subscriptions: 403"),
+    (no_list_of_groups, {"stackflow_groups"}, "GET /prod/api/groups: 404"),
+    (no_list_of_outbound_webhooks, {"stackflow_webhook", "other_sender"},
+     "GET /prod/api/webhooks/outbound: 404"),
+]
+"""Lists that the pack works without: the seed that takes one away, the checks that are skipped for
+it, and words of the reason.
+"""
 
 UNSEEN = [
     (hidden_wrong_key, "integration_keys", SEND),

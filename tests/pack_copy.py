@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PACK = ("pack.yaml", "config.schema.yaml", "actions", "sensors", "rules", "workflows", "aliases",
-        "policies", "lib")
+        "lib")
 
 
 def copy_pack(folder: Path) -> Path:

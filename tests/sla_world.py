@@ -1,5 +1,5 @@
-"""The world with SLAs: a policy to escalate to, the rule's workflow on its engine, and the policy
-that cancels a second one.
+"""The world with SLAs: a policy to escalate to, the rule's workflow on its engine, and the policies
+of StackStorm that the pack ships.
 """
 
 from __future__ import annotations
@@ -14,18 +14,16 @@ from world import ROOT, Run, World
 RESPONSE, RESOLUTION = "P1-Response-SLA", "P1-Resolution-SLA"
 GROUP = "Platform Engineering"
 KEY = "stackflow:acme.stackflow.example:"
-ATTRIBUTES = yaml.safe_load((ROOT / "policies" / "escalate_sla_breach.yaml").read_text())[
-    "parameters"]["attributes"]
-MINUTES = 5
-"""Time to answer, the default of `escalation.acknowledge_timeout_minutes`."""
+POLICIES = [yaml.safe_load(path.read_text()) for path in ROOT.glob("policies/*.yaml")]
+MINUTES = 3
+"""Time to answer."""
 
 
 class SlaWorld(World):
-    """Two SLA policies lead to the escalation policy "Command" with Lee, then Kim."""
+    """Two SLA policies lead to the escalation policy "Command": Lee, and Kim a minute later."""
 
     def __init__(self, **config: Any) -> None:
         self.workflows: List[Workflow] = []
-        self.cancels = True
         self._receiving = 0
         super().__init__(**config)
 
@@ -34,22 +32,29 @@ class SlaWorld(World):
         self.lee = self.pagerduty.add_user("Lee Command", "lee@example.com", id="PLEE000")
         self.kim = self.pagerduty.add_user("Kim Command", "kim@example.com", id="PKIM000")
         self.command = self.pagerduty.add_escalation_policy(
-            "Command", [(30, [self.lee]), (30, [self.kim])], id="PCOMMAN")
+            "Command", [(1, [self.lee]), (1, [self.kim])], id="PCOMMAN")
 
     def _config(self) -> Dict[str, Any]:
-        return dict(super()._config(), escalation_mapping=[
-            {"stackflow_sla_policy": policy, "pagerduty_escalation_policy_id": self.command,
-             "trigger_on": "sla_breach"} for policy in (RESPONSE, RESOLUTION)])
+        mapping = [{"stackflow_sla_policy": policy, "trigger_on": "sla_breach",
+                    "pagerduty_escalation_policy_id": self.command}
+                   for policy in (RESPONSE, RESOLUTION)]
+        return dict(super()._config(), escalation_mapping=mapping,
+                    escalation={"unanswered_after_minutes": MINUTES})
 
     def run_one(self, one: Run) -> Any:
         if one.action != "escalate_sla_breach":
             return super().run_one(one)
-        same = [run for run in self.workflows if not run.status and
-                all(run.inputs[name] == one.parameters[name] for name in ATTRIBUTES)]
-        if not (same and self.cancels):
+        if not any(self._cancels(policy, one) for policy in POLICIES):
             name = "execution-%d" % len(self.workflows)
             self.workflows.append(Workflow(self, one.action, name, **one.parameters))
         return None
+
+    def _cancels(self, policy: Dict[str, Any], one: Run) -> bool:
+        """Whether a policy of StackStorm cancels a run because the same one is under way."""
+        names = policy["parameters"].get("attributes", ())
+        return policy["resource_ref"].endswith("." + one.action) and any(
+            not run.status and all(run.inputs[name] == one.parameters[name] for name in names)
+            for run in self.workflows)
 
     def _receive(self, url: str, headers: Dict[str, str], body: bytes) -> int:
         self._receiving += 1

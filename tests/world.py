@@ -22,13 +22,14 @@ from dev.simulators.base import VirtualClock, run
 from dev.simulators.in_process import InProcess
 from dev.simulators.pagerduty import PagerDuty
 from dev.simulators.stackflow import StackFlow
-from pagerduty_stackflow import (diagnosis, explain, levels, notes, prefilter, reconcile, rerouting,
+from pagerduty_stackflow import (commands, diagnosis, explain, levels, notes, prefilter, reconcile,
                                  sending, settings, sla, sync, verification, views)
+from pagerduty_stackflow.datastore import Datastore
 from pagerduty_stackflow.dispatching import Dispatcher
-from pagerduty_stackflow.links import Links
 from pagerduty_stackflow.pack import Outcome, Pack
 from pagerduty_stackflow.pagerduty import webhooks as pagerduty_webhooks
 from pagerduty_stackflow.stackflow import webhooks as stackflow_webhooks
+from pagerduty_stackflow.stores import Start
 from pagerduty_stackflow.transport import Transport
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -38,7 +39,7 @@ SF_HOST = "https://acme.stackflow.example"
 LISTENER = "https://st2.example"
 KeyValue = namedtuple("KeyValue", "name value")
 Run = namedtuple("Run", "rule action parameters payload")
-MODULES = (sync, rerouting, notes, levels, sla, reconcile, views, sending, diagnosis, explain,
+MODULES = (sync, commands, notes, levels, sla, reconcile, views, sending, diagnosis, explain,
            verification)
 """Where the use cases are; each has the name of its action."""
 
@@ -183,7 +184,7 @@ class World:
                                 (SF_HOST, self.stackflow)):
             self.session.mount(host, Watched(simulator, self))
         if start:
-            Links(self.store).ensure_start(PackClock(self))
+            Start(Datastore(self.store)).ensure(PackClock(self))
 
     def _set_up_accounts(self) -> None:
         pagerduty, stackflow = self.pagerduty, self.stackflow
@@ -285,7 +286,7 @@ class World:
         if url.endswith("/pagerduty"):
             pagerduty_webhooks.verify(body, named.get("x-pagerduty-signature"),
                                       self.settings.pagerduty.webhook_secrets)
-            trigger, payload = prefilter.PAGERDUTY_EVENT, pagerduty_webhooks.parse(body)
+            trigger, payload = prefilter.TRIGGERS["pagerduty"], pagerduty_webhooks.parse(body)
         else:
             stackflow_webhooks.verify(body, named, self.settings.stackflow)
             trigger, payload = stackflow_webhooks.parse(body, self.settings.stackflow)

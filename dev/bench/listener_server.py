@@ -9,17 +9,19 @@ import hashlib
 import hmac
 import logging
 import sys
+import threading
 import time
-from typing import Any
+from typing import Any, Sequence
 
 from dev.bench.deliveries import CONFIG, SECRET
 from pagerduty_stackflow.clock import Clock
-from pagerduty_stackflow.http_connection import Answer, Request
 from pagerduty_stackflow.dispatching import Dispatcher
 from pagerduty_stackflow.listener import Listener
 from pagerduty_stackflow.settings import load
-from pagerduty_stackflow.webserver import WebServer
+from pagerduty_stackflow.webserver import Connection, Response
 
+ADDRESS = ("127.0.0.1", 0)
+KEY = SECRET.encode()
 LOGGER = logging.getLogger(__name__)
 
 
@@ -35,33 +37,41 @@ class Nothing:
     dispatch = set_value
 
 
-def pack() -> Any:
+class Pack(Listener):
     """The pack's listener with everything that the sensor does for a delivery."""
-    settings = load(CONFIG)
-    vars(settings.listener)["port"] = 0
-    secrets = settings.pagerduty.webhook_secrets
-    dispatcher = Dispatcher(Nothing(), settings, Clock())
-    return Listener(settings, None, lambda source: secrets, dispatcher.dispatch,
-                    lambda number: None, Clock(), LOGGER)
+
+    def __init__(self) -> None:
+        settings = load(CONFIG)
+        self._known = settings.pagerduty.webhook_secrets
+        self.handle = Dispatcher(Nothing(), settings, Clock()).dispatch
+        super().__init__(self, ADDRESS, settings, None, LOGGER)
+
+    def secrets(self, source: str) -> Sequence[str]:
+        return self._known
+
+    def on_ping(self, number: int) -> None:
+        pass
 
 
-def bare() -> Any:
-    """The same server with a handler that checks the signature and no more."""
-    key = SECRET.encode()
+class Bare(Listener):
+    """The same server, which checks the signature and no more."""
 
-    def answer(request: Request) -> Answer:
-        digest = hmac.new(key, request.read_body(2 ** 18), hashlib.sha256).hexdigest()
-        if not hmac.compare_digest("v1=" + digest, request.headers["x-pagerduty-signature"]):
-            return Answer(401, {"error": "signature"})
-        return Answer(202, {"status": "accepted"})
+    def __init__(self) -> None:
+        super().__init__(self, ADDRESS, None, None, LOGGER)
 
-    return WebServer(("127.0.0.1", 0), answer, Clock(), LOGGER)
+    def answer(self, request: Connection) -> Response:
+        digest = hmac.new(KEY, request.read_body(2 ** 18), hashlib.sha256).hexdigest()
+        if not hmac.compare_digest("v1=" + digest, request.headers["X-PagerDuty-Signature"]):
+            return Response(401, {"error": "signature"})
+        return Response(202, {"status": "accepted"})
 
 
 def main() -> None:
     """Serve until the end of stdin."""
-    server = {"pack": pack, "bare": bare}[sys.argv[1]]()
-    server.start()
+    server = {"pack": Pack, "bare": Bare}[sys.argv[1]]()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    while server.address is None:
+        time.sleep(0.01)
     print(server.address[1], flush=True)
     for _ in sys.stdin:
         print(time.process_time(), flush=True)

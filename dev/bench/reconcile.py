@@ -29,7 +29,9 @@ class RecordingStore(QuickStore):
                     offset: int = 0) -> List[Any]:
         rows: List[Any] = super().list_values(local, prefix, limit, offset)
         query = {"limit": limit or 100, "offset": offset, "prefix": prefix}
-        self.answers["/v1/keys?" + urlencode(query)] = json.dumps([one._asdict() for one in rows])
+        # A lease is of one run; the next one takes its own.
+        kept = [one._asdict() for one in rows if ".lease." not in one.name]
+        self.answers["/v1/keys?" + urlencode(query)] = json.dumps(kept)
         return rows
 
 

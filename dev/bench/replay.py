@@ -27,6 +27,9 @@ def main() -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
             self._give(200, b"{}")
 
+        def do_DELETE(self) -> None:
+            self._give(200, b"{}")
+
         def _give(self, status: int, body: bytes) -> None:
             self.wfile.write(b"HTTP/1.1 %d x\r\nContent-Type: application/json\r\n"
                              b"Content-Length: %d\r\n\r\n%s" % (status, len(body), body))

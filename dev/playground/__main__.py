@@ -11,7 +11,7 @@ from dev.playground.server import PageServer
 from dev.site import LocalSite
 
 ANSWER_SECONDS = 20.0
-"""The time that people have on each level of an escalation."""
+"""The time that people have to answer an escalation."""
 CALL_SECONDS = 4
 """After so many seconds the pack gives up a call, to be seen here; on a real site it is patient."""
 

@@ -1,13 +1,14 @@
-"""What an HTTP answer means: whether to try again, how long to wait before, and which error it is.
-"""
+"""What an HTTP answer means: which error it is, and how long to wait before the next try."""
 
 from __future__ import annotations
 
+import json
 import math
 from datetime import timezone
 from email.utils import parsedate_to_datetime
 from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Type, Union
 
+from .deliveries import clean
 from .errors import ApiError, ConflictError, NotFoundError
 
 PAGERDUTY = "PagerDuty"
@@ -15,57 +16,51 @@ STACKFLOW = "StackFlow"
 QUOTED = 300
 """Characters of a server's own message that an error repeats."""
 CODE_LIMIT = 60
-"""Characters of an error code; what is longer is none."""
-
-# PagerDuty REST API, Errors: codes that say that somebody else moved the incident first.
+"""Characters of an error code; anything longer is none."""
 PAGERDUTY_CONFLICTS = (1001, 1002, 1005, 1006, 1011, 1012, 1019)
+"""Somebody else moved the incident first (PagerDuty REST API, Errors)."""
 PAGERDUTY_NOT_FOUND = (2100, 5001)
+UNCLEAN = (b"\\u", b"\\b", b"\\f", b"\x7f", b"\xc2")
+"""What a body holds if any of its texts needs cleaning."""
 
 
 def may_retry(status: int) -> bool:
-    """The one table: 408, 429 and 5xx are tried again, everything else is final."""
+    """Tell whether a status is tried again: 408, 429 and 5xx are, everything else is final."""
     return status in (408, 429) or 500 <= status <= 599
 
 
 def pause(status: int, headers: Mapping[str, str], now: float) -> Optional[float]:
-    """Seconds, more than 0, that the server asks to wait, or None; ``now`` is in epoch seconds.
+    """Return the seconds, above 0, that the server asks to wait, or None.
 
-    `Retry-After` in seconds or as a date; on a 429 before it `ratelimit-reset` in seconds
-    (PagerDuty REST API, Rate Limits), and behind it `X-RateLimit-Reset` in epoch seconds (StackFlow
-    api/rate-limits-errors.html). Both sides send the latter two with other answers as well, where
-    they do not speak of the failure.
+    ``headers`` are compared without case, ``now`` is in epoch seconds. Both sides send their rate
+    limit with every answer, so it counts after a 429 alone: `ratelimit-reset` in seconds
+    (PagerDuty REST API, Rate Limits) before `Retry-After` in seconds or as a date, and
+    `X-RateLimit-Reset` in epoch seconds (StackFlow api/rate-limits-errors.html) behind it.
     """
-    low = {name.lower(): value for name, value in headers.items()}
-    waits = [_seconds(low.get("retry-after")) or _until(low.get("retry-after"), now)]
+    after = headers.get("Retry-After")
+    waits = [_seconds(after), _until(after, now)]
     if status == 429:
-        epoch = _seconds(low.get("x-ratelimit-reset"))
-        waits.insert(0, _seconds(low.get("ratelimit-reset")))
-        waits.append(None if epoch is None else epoch - now)
+        waits = [_seconds(headers.get("ratelimit-reset")), *waits,
+                 _seconds(headers.get("X-RateLimit-Reset"), now)]
     return next((wait for wait in waits if wait is not None and wait > 0), None)
 
 
 def pause_before_next(headers: Mapping[str, str], now: float) -> Optional[float]:
-    """Seconds until the rate limit allows another call, where an answer says that it is used up;
-    else None. ``now`` is in epoch seconds.
+    """Return the seconds until the next call, if an answer says that its rate limit is used up.
 
-    PagerDuty: `ratelimit-remaining` and `ratelimit-reset` in seconds (REST API, Rate Limits);
-    StackFlow: `X-RateLimit-Remaining` and `X-RateLimit-Reset` in epoch seconds (api/
-    rate-limits-errors.html). Both are whole numbers, rounded nobody knows how: one second is added.
+    One second is added, as nobody knows how the servers round.
     """
-    low = {name.lower(): value for name, value in headers.items()}
-    if _seconds(low.get("ratelimit-remaining")) == 0:
-        reset = _seconds(low.get("ratelimit-reset"))
-    elif _seconds(low.get("x-ratelimit-remaining")) == 0:
-        epoch = _seconds(low.get("x-ratelimit-reset"))
-        reset = None if epoch is None else epoch - now
-    else:
-        return None
-    return reset + 1 if reset is not None and reset >= 0 else None
+    wait = None
+    if _seconds(headers.get("ratelimit-remaining")) == 0:
+        wait = _seconds(headers.get("ratelimit-reset"))
+    elif _seconds(headers.get("X-RateLimit-Remaining")) == 0:
+        wait = _seconds(headers.get("X-RateLimit-Reset"), now)
+    return wait + 1 if wait is not None and wait >= 0 else None
 
 
-def _seconds(text: Optional[str]) -> Optional[float]:
+def _seconds(text: Optional[str], since: float = 0.0) -> Optional[float]:
     try:
-        number = float(text or "")
+        number = float(text or "") - since
     except ValueError:
         return None
     return number if math.isfinite(number) else None
@@ -79,8 +74,17 @@ def _until(text: Optional[str], now: float) -> Optional[float]:
         return None
 
 
+def parse(text: bytes) -> Any:
+    """Return the JSON of a body, cleaned for whatever shows or stores it; None if it is none."""
+    try:
+        value = json.loads(text.decode("utf-8")) if text.strip() else None
+    except (ValueError, RecursionError):
+        return None
+    return clean(value) if any(mark in text for mark in UNCLEAN) else value
+
+
 def server_message(body: Any) -> Tuple[str, Union[int, str, None]]:
-    """The server's own words and its error code, from any of the shapes that the two systems use.
+    """Return the server's own words and its error code, from any shape that the systems use.
 
     PagerDuty: `error` as an object, a string or a list, or the Events API's `message` and `errors`.
     StackFlow: `error` as a string beside `code`, or as an object; its Cognito names the error in
@@ -99,7 +103,7 @@ def server_message(body: Any) -> Tuple[str, Union[int, str, None]]:
 
 
 def _words(value: Any, depth: int = 4) -> str:
-    """Text from strings, lists and objects of them, on one line."""
+    """Return the text in strings, lists and objects of them, on one line."""
     if isinstance(value, str):
         return " ".join(value.split())
     if value is None or not depth:
@@ -114,27 +118,29 @@ def _words(value: Any, depth: int = 4) -> str:
 
 def error_of(system: str, what: str, status: int, body: Any,
              secrets: Sequence[str] = ()) -> ApiError:
-    """The error of an answer that is no success; ``secrets`` are blotted out of what it quotes."""
+    """Return the error of an answer that is no success; its quotation holds no ``secrets``."""
     words, code = server_message(body)
     for secret in secrets:
         words = words.replace(secret, "***")
         code = None if secret in str(code) else code
     message = "%s: %d%s%s" % (what, status, " code %s" % code if code is not None else "",
                               ": " + words[:QUOTED] if words else "")
-    if 300 <= status < 400:
-        return ApiError(message + ": redirects are not followed",
-                        "set the base URL of %s to where it redirects" % system, False, system,
-                        status, code)
     kind: Type[ApiError] = ApiError
     meaning = status
     if status == 409 or (system == PAGERDUTY and code in PAGERDUTY_CONFLICTS):
         kind, meaning = ConflictError, 409
     elif status == 404 or (system == PAGERDUTY and code in PAGERDUTY_NOT_FOUND):
         kind, meaning = NotFoundError, 404
-    return kind(message, _hint(system, meaning), may_retry(status), system, status, code)
+    elif 300 <= status < 400:
+        message, meaning = message + ": redirects are not followed", 300
+    hint = HINTS.get(meaning, HINTS[500] if may_retry(status) else HINTS[499])
+    error = kind(message, hint % system, may_retry(status), system, status)
+    error.code = code
+    return error
 
 
 HINTS: Dict[int, str] = {
+    300: "set the base URL of %s to where it redirects",
     400: "%s refused the request as malformed; its own words are in the message",
     401: "the key or token of %s is expired, revoked or wrong: renew it",
     402: "the plan of %s lacks this feature",
@@ -142,12 +148,18 @@ HINTS: Dict[int, str] = {
     404: "check the id: %s does not know it",
     409: "%s does not allow this change now, or somebody else was faster; it was read again",
     422: "a rule of %s forbids this: see stackflow.resolve_fields for required fields",
-    429: "the rate limit of %s is used up: run it again later"}
+    429: "the rate limit of %s is used up: run it again later",
+    499: "%s refuses the request: look at its own words, and check its base URL",
+    500: "%s has trouble: run it again later"}
+PROXY_HINT = ("check the proxy that the variables HTTPS_PROXY and HTTP_PROXY of StackStorm's "
+              "processes name, and its user and password in them")
 
 
-def _hint(system: str, status: int) -> str:
-    if status in HINTS:
-        return HINTS[status] % system
-    if may_retry(status):
-        return "%s has trouble: run it again later" % system
-    return "%s refuses the request: look at its own words, and check its base URL" % system
+def page_error(system: str, what: str, status: int) -> ApiError:
+    """Return the error of a refusal that is an HTML page, which no API sends. It has no status, as
+    the API itself said nothing.
+    """
+    return ApiError("%s: %d with an HTML page: the answer did not come from the API of %s" % (
+        what, status, system), PROXY_HINT if status == 407 else
+        "ask whoever runs the firewall or proxy in front of %s to let this host through, and check "
+        "its base URL" % system, False, system)

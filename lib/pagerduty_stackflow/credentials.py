@@ -1,120 +1,195 @@
-"""Where the PagerDuty REST key and the secrets for StackFlow come from: the config, or AWS Secrets
-Manager behind a short encrypted cache.
+"""Where keys and tokens come from: the config, or AWS Secrets Manager behind a short cache.
+
+Every action is a process of its own, so the cache is in StackStorm's datastore too, encrypted or
+not at all.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+import logging
 import re
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple
 
 from . import secrets_manager
-from .bounded_json import loads
 from .clock import Clock
-from .errors import CredentialsError
+from .errors import ApiError, CredentialsError, PackError
 from .pagerduty.events import ROUTING_KEY
-from .secret_cache import SecretCache, SecretStore, fingerprint
 from .secrets_manager import SecretName
 from .settings import Settings
 
-LIFETIME = 300
+PREFIX = "pagerduty_stackflow.cache."
+LIFETIME = 300.0
 """Seconds that a value of Secrets Manager is kept."""
 LAG = 3.0
-"""Seconds to wait where a refused value is still the current one: in a rotation either side may lag
-behind the other.
-"""
+"""Seconds to wait if a refused value is still the current one: a rotation takes a moment."""
 REST_KEY = re.compile(r"[!-~]+")
 """Printable, without spaces. PagerDuty's keys have 20 characters today; it promises no length."""
 KEY_NAMES = ("pagerdutyapikey", "pagerdutykey", "restapikey", "apikey", "apitoken", "key", "token")
 """Fields of a JSON secret that may hold the REST key; case and punctuation do not count."""
+_LOG = logging.getLogger(__name__)
+
+
+class _Entry(NamedTuple):
+    """A value, its end in epoch seconds, and a digest of the secrets that it was made from."""
+
+    value: str = ""
+    until: float = 0.0
+    made_from: str = ""
 
 
 class Secrets:
-    """Secrets of AWS Secrets Manager, by the setting that names them."""
+    """Keys and tokens. Nothing is read before the first call, and a failure of the datastore costs
+    a fetch and nothing else.
 
-    def __init__(self, settings: Settings, store: SecretStore, clock: Clock) -> None:
+    ``store`` is StackStorm's datastore service, which raises whatever its HTTP client raises.
+    """
+
+    def __init__(self, settings: Settings, store: Any, clock: Clock) -> None:
         self._settings = settings
+        self._store = store
         self._clock = clock
-        self._cache = SecretCache(store, clock)
-        self._given: Dict[str, str] = {}
-
-    def fetch(self, name: SecretName) -> str:
-        """The text of a secret as it is now; raises CredentialsError."""
-        return secrets_manager.fetch(name, self._settings)
-
-    def value(self, name: SecretName, pick: Callable[[str], str], refused: bool = False) -> str:
-        """What ``pick`` finds in a secret, from the cache for five minutes at most.
-
-        ``refused``: the value given last was refused, so it is fetched afresh; where the secret has
-        not changed, once more after LAG seconds. What comes then is given whether it is new or not,
-        for one more try. Raises CredentialsError.
-        """
-        key = "%s.%s" % (name.setting, fingerprint(name.id, self._settings.aws.region,
-                                                   self._settings.aws.endpoint_url))
-        found = None if refused else self._cache.read(key)
-        if found is None:
-            found = self._fresh(key, name, pick, refused)
-            self._cache.write(key, found, LIFETIME)
-        self._given[key] = found
-        return found
-
-    def _fresh(self, key: str, name: SecretName, pick: Callable[[str], str], refused: bool) -> str:
-        try:
-            found = pick(self.fetch(name))
-            if refused and found == self._given.get(key):
-                self._clock.sleep(LAG)
-                found = pick(self.fetch(name))
-            return found
-        except CredentialsError:
-            if refused:
-                self._cache.drop(key)
-            raise
-
-
-class ApiKeySource:
-    """Gives the PagerDuty REST key. Nothing is read before the first call."""
-
-    def __init__(self, settings: Settings, store: SecretStore, clock: Clock) -> None:
-        self._settings = settings.pagerduty
-        self._secrets = Secrets(settings, store, clock)
-        self._name = SecretName(settings.pagerduty.api_key_secret, "pagerduty.api_key_secret",
-                                "pagerduty.api_key")
+        self._kept: Dict[str, _Entry] = {}
+        self._usable = True
 
     def api_key(self, refused: bool = False) -> str:
-        """The REST key; with ``refused`` not from a cache. Raises CredentialsError, also where it
-        is in the config, so that there is no fresh one.
+        """Return the PagerDuty REST key; if PagerDuty ``refused`` the last one, not from a cache.
+
+        Raises CredentialsError, also for a refused key of the config: there is no fresh one then.
         """
-        key = self._settings.api_key
-        if not key:
-            return self._secrets.value(self._name, pick_api_key, refused)
+        settings = self._settings.pagerduty
+        if not settings.api_key:
+            return self.secret(SecretName(settings.api_key_secret, "pagerduty.api_key_secret",
+                                          "pagerduty.api_key"), pick_api_key, refused)
         if refused:
-            todo = ("generate a new key in PagerDuty and update it in Secrets Manager, or where "
-                    "pagerduty.api_key is set, as here, in the datastore key behind it")
+            todo = ("generate a new key in PagerDuty and update it in Secrets Manager or, as here "
+                    "pagerduty.api_key is set, in the datastore key behind it")
             raise CredentialsError("API key expired or revoked: " + todo, todo)
-        check_api_key(key, "pagerduty.api_key")
-        return key
+        check_api_key(settings.api_key, "pagerduty.api_key")
+        return settings.api_key
+
+    def secret(self, name: SecretName, pick: Callable[[str], str], refused: bool = False) -> str:
+        """Return what ``pick`` finds in a secret of Secrets Manager, at most LIFETIME seconds old.
+
+        If the server ``refused`` the last value, fetch it afresh, and once more after LAG seconds
+        if it has not changed. Raises CredentialsError.
+        """
+        def make(last: str) -> Tuple[str, float]:
+            found = pick(self.fetch(name))
+            if found == last:
+                self._clock.sleep(LAG)
+                found = pick(self.fetch(name))
+            return found, LIFETIME
+
+        return self.cached("%s.%s" % (name.setting, digest(
+            name.id, self._settings.aws.region, self._settings.aws.endpoint_url)), make, refused)
+
+    def fetch(self, name: SecretName) -> str:
+        """Read the text of a secret, past the cache; raises CredentialsError."""
+        return secrets_manager.fetch(name, self._settings)
+
+    def cached(self, name: str, make: Callable[[str], Tuple[str, float]], refused: bool = False,
+               made_from: str = "") -> str:
+        """Return the kept value or, if it has ended or the server ``refused`` it, a new one.
+
+        ``make`` gets the refused value, if any, and returns a new one with its seconds. A value
+        with another ``made_from`` is not used.
+        """
+        def is_good(entry: _Entry) -> bool:
+            return (bool(entry.value) and entry.made_from == made_from and
+                    entry.until > self._clock.now().timestamp())
+
+        entry = self._kept.get(name, _Entry())
+        if not refused:
+            if not is_good(entry):
+                entry = self._kept[name] = self._stored(name)
+            if is_good(entry):
+                return entry.value
+        try:
+            value, seconds = make(entry.value if refused else "")
+        except PackError:
+            if refused and self._kept.pop(name, _Entry()).value:
+                self._datastore(self._store.delete_value, name)
+            raise
+        entry = self._kept[name] = _Entry(value, self._clock.now().timestamp() + seconds, made_from)
+        if seconds >= 1:
+            self._datastore(self._store.set_value, name, value=json.dumps(entry),
+                            ttl=int(seconds), encrypt=True)
+        return value
+
+    def _stored(self, name: str) -> _Entry:
+        try:
+            text = self._datastore(self._store.get_value, name, decrypt=True)
+            value, until, made_from = json.loads(str(text))
+            return _Entry(str(value), float(until), str(made_from))
+        except (TypeError, ValueError, RecursionError):
+            return _Entry()  # there is none, or somebody changed it
+
+    def _datastore(self, method: Callable[..., Any], name: str, **given: Any) -> Any:
+        """Call the datastore. After a failure this process does without it."""
+        if not self._usable:
+            return None
+        try:
+            return method(PREFIX + name, local=False, **given)
+        except Exception as error:
+            self._usable = False
+            _LOG.warning("The datastore does not keep secrets and tokens (%s), so every action "
+                         "fetches them again. Is a crypto key set up in st2.conf "
+                         "(keyvalue.encryption_key_path)?", type(error).__name__)
+            return None
+
+
+def digest(*parts: Optional[str]) -> str:
+    """Return a short name that tells settings apart without showing them."""
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def send_signed(send: Callable[[bool], Any], refusals: Sequence[int],
+                refused: Callable[[ApiError], PackError]) -> Any:
+    """Send a request and, if the server refuses its key or token, once more with a fresh one.
+
+    ``send(fresh)`` sends it. ``refusals`` are the statuses that concern the key or token, and
+    ``refused`` makes the final error. A 403 says that the key is known, so it decides even if there
+    is no fresh key.
+    """
+    try:
+        return send(False)
+    except ApiError as error:
+        if error.status not in refusals:
+            raise
+        first = error
+    try:
+        return send(True)
+    except CredentialsError as error:
+        if first.status == 403:
+            raise refused(first) from None
+        raise CredentialsError("%s (%s)" % (error.message, first.message), error.hint,
+                               error.retryable) from None
+    except ApiError as error:
+        if error.status not in refusals:
+            raise
+        raise refused(error) from None
 
 
 def pick_api_key(text: str) -> str:
-    """The REST key in a secret's text: as it stands, or the field of a JSON object that is named
-    like one, or its only text. Raises CredentialsError.
+    """Return the REST key in a secret's text: the text itself, or the field of a JSON object that
+    is named like one, or its only text. Raises CredentialsError.
     """
     where = "the secret of pagerduty.api_key_secret"
-    fields = json_fields(text, where)
-    if not fields:
-        key = text.strip()
-    else:
-        plain = {re.sub(r"[^a-z]", "", name.lower()): value for name, value in fields.items()}
-        named = [plain[name] for name in KEY_NAMES if name in plain]
-        if not named and len(fields) > 1:
-            raise CredentialsError("%s is a JSON object of %d texts and none is named api_key" %
-                                   (where, len(fields)), "name the field with the key api_key")
-        key = (named or list(fields.values()))[0]
+    fields = json_fields(text, where, "key")
+    plain = {re.sub(r"[^a-z]", "", name.lower()): value for name, value in fields.items()}
+    named = [plain[name] for name in KEY_NAMES if name in plain]
+    if not named and len(fields) > 1:
+        raise CredentialsError("%s is a JSON object of %d texts and none is named api_key" % (
+            where, len(fields)), "name the field with the key api_key")
+    key = (named or list(fields.values()))[0]
     check_api_key(key, where)
     return key
 
 
 def check_api_key(key: str, where: str) -> None:
-    """CredentialsError for what is no REST key; the message names ``where``, never the key."""
+    """Raise CredentialsError for what is no REST key; it names ``where`` and never the key."""
     if ROUTING_KEY.fullmatch(key):
         raise CredentialsError(
             "%s holds 32 characters: that is an integration key, not a REST API key" % where,
@@ -127,25 +202,21 @@ def check_api_key(key: str, where: str) -> None:
             "characters")
 
 
-def json_fields(text: str, where: str) -> Dict[str, str]:
-    """The texts of a JSON object; none for a text that is no JSON object. CredentialsError for an
-    object that is broken or holds no text.
+def json_fields(text: str, where: str, plain: str = "") -> Dict[str, str]:
+    """Return the texts of a JSON object. A text that is none becomes the field ``plain``.
+
+    Raises CredentialsError for an object that is broken or holds no text.
     """
     if not text.lstrip().startswith("{"):
-        return {}
-    data = _parse(text)
-    if isinstance(data, dict):
-        fields = {name: value.strip() for name, value in data.items()
-                  if isinstance(value, str) and value.strip()}
-        if fields:
-            return fields
-    raise CredentialsError(
-        "%s %s" % (where, "is not valid JSON" if data is None else "holds no text in its JSON"),
-        'store the plain value, or a JSON object such as {"name": "value"}')
-
-
-def _parse(text: str) -> Any:
+        return {plain: text.strip()} if plain else {}
+    data, problem = {}, "holds no text in its JSON"
     try:
-        return loads(text)
-    except ValueError:
-        return None  # an exception of json holds the text
+        data = json.loads(text)
+    except (ValueError, RecursionError):
+        problem = "is not valid JSON"
+    fields = {name: value.strip() for name, value in data.items()
+              if isinstance(value, str) and value.strip()}
+    if fields:
+        return fields
+    raise CredentialsError("%s %s" % (where, problem),  # not within except: json quotes the text
+                           'store the plain value, or a JSON object such as {"name": "value"}')

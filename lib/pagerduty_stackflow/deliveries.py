@@ -13,9 +13,8 @@ import json
 import math
 import re
 from datetime import datetime, timezone
-from typing import Any, Dict, Optional, Sequence
+from typing import Any, Callable, Dict, Optional, Sequence, Union
 
-from .bounded_json import loads
 from .errors import PackError
 from .incidents import format_time
 
@@ -25,6 +24,8 @@ DEPTH_LIMIT = 40
 INTEGER_LIMIT = 2 ** 63
 """MongoDB's integers have 64 bits."""
 DIGITS_LIMIT = 19
+CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+"""Control characters but tab, line feed and carriage return."""
 
 
 def _integer(digits: str) -> Optional[int]:
@@ -94,6 +95,14 @@ def check_shared_secret(header: Optional[str], secrets: Sequence[str]) -> int:
     return found
 
 
+def loads(text: Union[str, bytes], decode: Callable[[Any], Any] = json.loads) -> Any:
+    """Decode JSON. Raises ValueError for all that cannot be decoded."""
+    try:
+        return decode(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
 def load_object(body: bytes) -> Dict[str, Any]:
     """The JSON object of a body, :func:`clean`; raises BadDelivery for anything else."""
     cleaned: Dict[str, Any] = clean(load_unclean(body))
@@ -112,13 +121,13 @@ def load_unclean(body: bytes) -> Dict[str, Any]:
 
 
 def clean(value: Any, depth: int = DEPTH_LIMIT) -> Any:
-    """A value of JSON without what a database or another parser would refuse; such parts become
-    null.
+    """Return a value of JSON without what a database or another parser would refuse: control
+    characters go, half a surrogate pair becomes "?", other parts become null.
     """
     if isinstance(value, str):
-        if value.isascii():
+        if value.isprintable():
             return value
-        return value.encode("utf-8", "replace").decode()  # half a surrogate pair becomes "?"
+        return CONTROLS.sub("", value).encode("utf-8", "replace").decode()  # half a pair: "?"
     if value is None:
         return None
     if isinstance(value, dict):
@@ -134,7 +143,7 @@ def clean(value: Any, depth: int = DEPTH_LIMIT) -> Any:
 
 
 def _name(key: str) -> str:
-    return key if key.isidentifier() else clean(key).replace("\0", "")
+    return key if key.isidentifier() else str(clean(key))
 
 
 def text(value: Any) -> Optional[str]:

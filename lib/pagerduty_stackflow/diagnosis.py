@@ -1,59 +1,136 @@
-"""What is wrong with the set-up: every prerequisite, and every row of the guide's troubleshooting
-table, as a named check.
-"""
+"""Check the set-up: every prerequisite, and every row of the guide's troubleshooting table."""
 
 from __future__ import annotations
 
-from typing import Callable, List, NamedTuple, Optional, Set, Tuple
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
 
 from .checks import pagerduty, stackflow, webhooks
-from .checks.facts import Facts
-from .errors import ConfigError, PackError
+from .checks.facts import Facts, Failed, Skipped
+from .errors import ApiError, ConfigError, CredentialsError, PackError
 from .pack import Pack
-from .report import FAILED, OK, SKIPPED, Check, Finding, Report, failed
 
 CONFIG = "config"
+FAILED = "failed"
+NOT_OFFERED = (402, 403, 404, 405, 410, 501)
+"""Statuses for a list that the account, its plan or its key does not have."""
+
+
+class ChecksFailedError(PackError):
+    """Checks of check_connection failed."""
+
+    kind = "check_failed"
+
+
+@dataclass(frozen=True)
+class Report:
+    """The checks of one run, in order; ``reason`` is an error to fail with in place of our own."""
+
+    checks: List[Dict[str, str]]
+    reason: Optional[PackError] = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether no check failed."""
+        return not any(check["status"] == FAILED for check in self.checks)
+
+    @property
+    def error(self) -> PackError:
+        """The error of a run that is not ok."""
+        failures = [check for check in self.checks if check["status"] == FAILED]
+        causes = ["%s: %s" % (check["name"], check["cause"]) for check in failures]
+        return self.reason or ChecksFailedError(
+            "%d of %d checks failed: %s" % (len(failures), len(self.checks), "; ".join(causes)),
+            "; ".join(dict.fromkeys(check["fix"] for check in failures)))
+
+    def as_result(self) -> Dict[str, Any]:
+        """Return `{ok, checks: [{name, status}]}`; a check that did not pass has cause and fix."""
+        return {"ok": self.ok, "checks": self.checks}
 
 
 class Step(NamedTuple):
-    """A check and those that have to be in order before it can be made."""
+    """A check, and the checks that have to pass before it.
+
+    ``look`` raises Failed or Skipped, or yields problems; ``cause`` stands before these, and
+    ``fix`` is what to do. ``by_hand`` says how a person can check. Where it is given, the pack
+    works without the list that the check reads, so the check is skipped if that is not offered.
+    """
 
     name: str
-    look: Callable[[Facts], Optional[Finding]]
+    look: Callable[[Facts], Optional[Iterable[str]]]
     needs: Tuple[str, ...] = ()
+    fix: str = ""
+    cause: str = ""
+    by_hand: str = ""
 
 
+# Causes of StackFlow's "PagerDuty Integration" guide, Troubleshooting. The place in this pack comes
+# first in a fix; the guide's own words follow, as they are about StackFlow's own connector.
+EVENTS_NOT_REACHING = (
+    "correct integration_key of this entry of service_mapping, or the datastore key behind it "
+    "(StackFlow's guide: Re-copy the Integration Key from PagerDuty service -> Integrations)",
+    "Integration key invalid")
+WRONG_GROUP = (
+    "correct this entry of service_mapping in the pack's config (StackFlow's guide: Review service "
+    "mapping in Integration Hub; verify PagerDuty service IDs)", "Service mapping misconfigured")
+TWICE = ("StackFlow's guide: Enable dedup key in Integration Hub settings; check webhook filter "
+         "conditions", "Both directions triggering simultaneously")
 ACCOUNT = ("pagerduty_account",)
 SIGNED_IN = ("stackflow_sign_in",)
 SUBSCRIBED = ("webhook_subscription",)
+SUBSCRIPTIONS = "compare webhook_listener with PagerDuty's Integrations -> Generic Webhooks"
+OUTBOUND = "compare webhook_listener with StackFlow's Admin -> Integrations -> Outbound Webhooks"
 STEPS = (
     Step("pagerduty_secret", pagerduty.secret),
     Step("pagerduty_reachable", pagerduty.reachable, ("pagerduty_secret",)),
     Step("pagerduty_api_key", pagerduty.api_key, ("pagerduty_reachable",)),
     Step("pagerduty_account", pagerduty.account, ("pagerduty_api_key",)),
-    Step("pagerduty_plan", pagerduty.plan, ACCOUNT),
-    Step("pagerduty_from_email", pagerduty.from_email, ACCOUNT),
-    Step("pagerduty_services", pagerduty.services, ACCOUNT),
-    Step("pagerduty_service_names", pagerduty.service_names, ACCOUNT),
-    Step("pagerduty_service_status", pagerduty.service_status, ACCOUNT),
-    Step("integration_key_format", pagerduty.key_format),
-    Step("integration_keys", pagerduty.integration_keys, ACCOUNT),
-    Step("escalation_policies", pagerduty.escalation_policies, ACCOUNT),
-    Step("on_call", pagerduty.on_call, ACCOUNT),
+    Step("pagerduty_plan", pagerduty.plan, ACCOUNT,
+         "leave escalation_mapping empty, or change to PagerDuty's plan Professional or "
+         "Enterprise"),
+    Step("pagerduty_from_email", pagerduty.from_email, ACCOUNT,
+         "set pagerduty.from_email to the e-mail of a PagerDuty user"),
+    Step("pagerduty_services", pagerduty.services, ACCOUNT, *WRONG_GROUP),
+    Step("pagerduty_service_names", pagerduty.service_names, ACCOUNT, *WRONG_GROUP),
+    Step("pagerduty_service_status", pagerduty.service_status, ACCOUNT,
+         "remove this entry of service_mapping if the service is retired; else enable the service, "
+         "or end its maintenance window, in PagerDuty"),
+    Step("integration_key_format", pagerduty.key_format, (), *EVENTS_NOT_REACHING),
+    Step("integration_keys", pagerduty.integration_keys, ACCOUNT, *EVENTS_NOT_REACHING),
+    Step("escalation_policies", pagerduty.escalation_policies, ACCOUNT,
+         "correct escalation_mapping: the id is in the address of the policy's page in PagerDuty; "
+         "give each service a policy there"),
+    Step("on_call", pagerduty.on_call, ACCOUNT,
+         "correct that entry of service_mapping or escalation_mapping if it names the wrong one; "
+         "else put somebody on call in PagerDuty, on a schedule or by name",
+         by_hand="see in PagerDuty's People -> On-Call Shifts that each policy has somebody"),
     Step("stackflow_reachable", stackflow.reachable),
     Step("stackflow_token", stackflow.token),
     Step("stackflow_sign_in", stackflow.sign_in, ("stackflow_reachable", "stackflow_token")),
     Step("stackflow_role", stackflow.role, SIGNED_IN),
-    Step("stackflow_groups", stackflow.groups, SIGNED_IN),
-    Step("webhook_subscription", webhooks.subscription, ACCOUNT),
-    Step("webhook_active", webhooks.active, SUBSCRIBED),
-    Step("webhook_coverage", webhooks.coverage, SUBSCRIBED),
-    Step("webhook_events", webhooks.events, SUBSCRIBED),
-    Step("pagerduty_write_right", webhooks.write_right, ACCOUNT),
-    Step("webhook_secret", webhooks.secret, SUBSCRIBED),
-    Step("stackflow_webhook", stackflow.outbound_webhook, SIGNED_IN),
-    Step("duplicate_webhooks", webhooks.duplicates, ACCOUNT),
-    Step("other_sender", stackflow.other_sender, SIGNED_IN),
+    Step("stackflow_groups", stackflow.groups, SIGNED_IN, *WRONG_GROUP,
+         by_hand=stackflow.COMPARE_GROUPS),
+    Step("webhook_subscription", webhooks.subscription, ACCOUNT, by_hand=SUBSCRIPTIONS),
+    Step("webhook_active", webhooks.active, SUBSCRIBED,
+         "enable it with manage_webhooks; the listener's /healthz counts by reason which "
+         "deliveries it refused"),
+    Step("webhook_coverage", webhooks.coverage, SUBSCRIBED,
+         "create one for the service with manage_webhooks"),
+    Step("webhook_events", webhooks.events, SUBSCRIBED,
+         "delete the subscription and create it again with manage_webhooks, or add the event types "
+         "to it in PagerDuty"),
+    Step("pagerduty_write_right", webhooks.write_right, ACCOUNT, by_hand=webhooks.READ_WRITE),
+    Step("webhook_secret", webhooks.secret, SUBSCRIBED,
+         "put into pagerduty.webhook_secrets the secret that PagerDuty showed when the "
+         "subscription was created, and restart the sensor; if it is there, see that WebhookSensor "
+         "runs and can be reached (/healthz counts refusals by reason)"),
+    Step("stackflow_webhook", stackflow.outbound_webhook, SIGNED_IN, by_hand=OUTBOUND),
+    Step("duplicate_webhooks", webhooks.duplicates, ACCOUNT,
+         "delete the extra one with manage_webhooks, or in PagerDuty (%s)" % TWICE[0], TWICE[1],
+         SUBSCRIPTIONS),
+    Step("other_sender", stackflow.other_sender, SIGNED_IN,
+         "service_mapping pages for its groups already: switch the outbound webhook off in "
+         "StackFlow (%s)" % TWICE[0], TWICE[1], OUTBOUND),
     Step("vendor_connector", stackflow.vendor_connector),
     Step("sns_subscriptions", stackflow.sns_subscriptions),
 )
@@ -63,47 +140,74 @@ STEPS = (
 def check_connection(pack: Pack) -> Report:
     """Make every check that can be made.
 
-    A check is skipped where it waits for one that is not in order, or where no API shows what it
-    would have to look at. One failure is reported once: what fails for the same cause waits.
-    Writes nothing but a `pagey.ping` to the pack's own webhook subscriptions.
+    A check is skipped if it waits for one that did not pass, or if no API shows what it compares.
+    A cause is reported once: other checks that meet it wait. The only writes are pings
+    (`pagey.ping`) of the pack's own webhook subscriptions.
     """
     facts = Facts(pack)
-    checks = [Check(CONFIG, OK)]
+    checks = [_row(CONFIG, None)]
+    if pack.settings.warnings:
+        checks[0]["cause"] = "\n".join(pack.settings.warnings)
     closed: Set[str] = set()
     reported: List[Tuple[PackError, str]] = []
     for step in STEPS:
-        waiting = _waits([one for one in step.needs if one in closed])
-        finding = waiting or _look(step, facts, reported)
-        if finding is None:
-            checks.append(Check(step.name, OK))
-            continue
-        if finding.blocks:
+        found = _waits(one for one in step.needs if one in closed) or _look(step, facts, reported)
+        if found is not None and getattr(found, "blocks", True):
             closed.add(step.name)
-        reported += [(error, step.name) for error in finding.errors]
-        checks.append(Check(step.name, finding.status, finding.cause, finding.fix))
-    return Report(tuple(checks))
+        checks.append(_row(step.name, found))
+    return Report(checks)
 
 
 def without_config(error: ConfigError) -> Report:
-    """The report where the config is unusable, so that nothing else can be checked."""
-    waiting = _waits([CONFIG])
-    assert waiting is not None
-    checks = [Check(CONFIG, FAILED, error.message, error.hint)]
-    checks += [Check(step.name, SKIPPED, waiting.cause, waiting.fix) for step in STEPS]
-    return Report(tuple(checks), error)
+    """Report an unusable config, without which nothing else can be checked."""
+    checks = [_row(CONFIG, error)]
+    return Report(checks + [_row(step.name, _waits([CONFIG])) for step in STEPS], error)
 
 
-def _look(step: Step, facts: Facts,
-          reported: List[Tuple[PackError, str]]) -> Optional[Finding]:
+def _row(name: str, found: Optional[PackError]) -> Dict[str, str]:
+    """Describe one check by what ended it; None stands for one that passed."""
+    if found is None:
+        return {"name": name, "status": "ok"}
+    status = "skipped" if isinstance(found, Skipped) else FAILED
+    return {"name": name, "status": status, "cause": found.message, "fix": found.hint}
+
+
+def _look(step: Step, facts: Facts, reported: List[Tuple[PackError, str]]) -> Optional[PackError]:
+    """Make a check; return what ended it, or None if it passed."""
+    facts.left_out.clear()
     try:
-        return step.look(facts)
+        problems = "; ".join(step.look(facts) or ())
     except PackError as error:
-        known = [name for other, name in reported if other is error]
-        return _waits(known[:1]) or failed(error.message, error.hint, error)
+        return _ended(step, error, reported)
+    if problems:
+        return Failed(": ".join(filter(None, (step.cause, problems))), step.fix)
+    if facts.left_out:
+        return Skipped("not checked: %s" % "; ".join(dict.fromkeys(facts.left_out)),
+                       "fix the checks that are named there; compare the rest in PagerDuty")
+    return None
 
 
-def _waits(names: List[str]) -> Optional[Finding]:
-    """The finding of a check that waits for others; None where it waits for none."""
-    if not names:
-        return None
-    return Finding(SKIPPED, "waits for " + " and ".join(names), "see there")
+def _ended(step: Step, error: PackError, reported: List[Tuple[PackError, str]]) -> PackError:
+    """Return what to report of an error: a check that had the same error before comes first."""
+    known = _waits([name for other, name in reported if other is error][:1])
+    if known:
+        return known
+    status = getattr(error, "status", None)
+    if step.by_hand and status in NOT_OFFERED:
+        return Skipped("not offered: %s" % error.message, step.by_hand, blocks=True)
+    reported += [(one, step.name) for one in (error, *getattr(error, "covers", ()))]
+    if isinstance(error, CredentialsError) or status in (401, 403):
+        keys = "pagerduty.api_key or pagerduty.api_key_secret", "stackflow.auth"
+    elif isinstance(error, ApiError):
+        keys = ("pagerduty.api_url and pagerduty.region",
+                "stackflow.instance_url and stackflow.api_path")
+    else:
+        return error
+    return Failed(error.message, "look at %s in the config; %s" % (
+        keys[step.name.startswith("stackflow")], error.hint))
+
+
+def _waits(names: Iterable[str]) -> Optional[Skipped]:
+    """Skip a check that waits for others; None if it waits for none."""
+    listed = " and ".join(names)
+    return Skipped("waits for " + listed, "see there", blocks=True) if listed else None

@@ -1,15 +1,20 @@
-"""What every sensor does with an event: say beside it whether there is anything to do, and dispatch
+"""What every sensor does with an event: ask the filter, remember whose alert it is, and dispatch
 it.
 """
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Dict, Optional, Protocol
 
 from . import prefilter
 from .clock import Clock
-from .links import PREFIX, Links, Store
+from .datastore import PREFIX, Datastore, Store
+from .incidents import STACKFLOW_NUMBER
+from .links import Links
+from .routing import mapping_of
 from .settings import Settings
+from .stores import Escalations, Start
 
 
 class SensorService(Store, Protocol):
@@ -28,7 +33,9 @@ class Dispatcher:
         self._service = service
         self._settings = settings
         self._clock = clock
-        self._links = Links(service)
+        datastore = Datastore(service)
+        self._links, self._first, self._escalations = (
+            Links(datastore), Start(datastore), Escalations(datastore))
         self._start: Optional[str] = None
 
     def dispatch(self, trigger: str, payload: Dict[str, Any]) -> None:
@@ -38,8 +45,23 @@ class Dispatcher:
         brought again then.
         """
         if self._start is None:
-            self._start = self._links.ensure_start(self._clock)
-        apply, reason = prefilter.judge(trigger, payload, self._settings, self._links, self._start)
-        payload["sync"] = {"apply": apply, "reason": reason}
+            self._start = self._first.ensure(self._clock)
+        verdict = prefilter.judge(trigger, payload, self._settings, self._links, self._start)
+        if verdict.join is not None:
+            self._links.join(*verdict.join)
+        if payload["event_type"].startswith("sla."):
+            self._note_sla(payload)
+        payload["sync"] = {"apply": verdict.apply, "reason": verdict.reason}
         self._service.dispatch(trigger=PREFIX + trigger, payload=payload,
                                trace_tag=payload["event_id"])
+
+    def _note_sla(self, payload: Dict[str, Any]) -> None:
+        """Note a recovery, after which the same SLA may be breached, and escalated, once more."""
+        policy = (payload.get("sla") or {}).get("policy")
+        number = str((payload.get("incident") or {}).get("number"))
+        if mapping_of(self._settings, policy) is None:
+            logging.getLogger(__name__).warning(
+                "%s of %s: escalation_mapping names no policy for SLA %r", payload["event_type"],
+                number, policy)
+        elif payload["event_type"] == "sla.recovery" and STACKFLOW_NUMBER.match(number):
+            self._escalations.recover(number, str(policy), str(payload.get("occurred_at")))

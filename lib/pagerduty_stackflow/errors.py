@@ -22,6 +22,9 @@ class PackError(Exception):
         self.hint = hint
         self.retryable = retryable
 
+    def __str__(self) -> str:
+        return self.message
+
     def as_result(self) -> Dict[str, Any]:
         """The ``error`` object of a failed action."""
         return {"kind": self.kind, "message": self.message, "hint": self.hint,
@@ -62,6 +65,12 @@ class DatastoreError(PackError):
     kind = "datastore"
 
 
+class DatastoreDeniedError(DatastoreError):
+    """StackStorm answered 401 or 403: its user may not read or write the pack's keys."""
+
+    kind = "datastore_denied"
+
+
 class CredentialsError(PackError):
     """A key, token or secret is missing, wrong or unreadable."""
 
@@ -71,24 +80,33 @@ class CredentialsError(PackError):
 class ApiError(PackError):
     """A call to PagerDuty, StackFlow or AWS did not succeed.
 
-    ``system`` names the other side, ``status`` is the HTTP status or None when no answer came,
-    ``code`` the server's own error code when it sent one.
+    ``system`` names the other side, ``status`` is the HTTP status of its own answer, or None if
+    nothing came from it, and ``code`` its own error code if it sent one. ``not_done``: the request
+    was surely not carried out; ``wait``: the seconds that the server asks to wait.
     """
 
     kind = "api"
+    code: Any = None
+    not_done = False
+    wait: Optional[float] = None
 
     def __init__(self, message: str, hint: str = "", retryable: bool = False, system: str = "",
-                 status: Optional[int] = None, code: Optional[Any] = None) -> None:
+                 status: Optional[int] = None) -> None:
         super().__init__(message, hint, retryable)
         self.system = system
         self.status = status
-        self.code = code
 
 
 class NotFoundError(ApiError):
     """404, or PagerDuty's code 2100 or 5001: the record does not exist."""
 
     kind = "not_found"
+
+
+class RoutingKeyError(ApiError):
+    """PagerDuty knows no integration with this routing key: somebody deleted it."""
+
+    kind = "routing_key"
 
 
 class ConflictError(ApiError):
@@ -102,8 +120,10 @@ AGAIN = "run it again: it reads both sides anew"
 """The hint of a ConflictError that the pack finds itself, right before a write."""
 
 
-def words_of(error: BaseException) -> str:
-    """An error of ours in its own words; of any other the type, as its text may hold anything."""
+def describe(error: BaseException) -> str:
+    """Return the message and hint of an error of ours; of any other its type, as its text may hold
+    a secret.
+    """
     if not isinstance(error, PackError):
         return type(error).__name__
     return "%s: %s" % (error.message, error.hint) if error.hint else error.message

@@ -14,11 +14,14 @@ STACKFLOW_NUMBER = re.compile(r"^INC[0-9]{1,20}\Z")
 """`id` and `number` of a record are equal and of the form INC + digits (StackFlow
 api/incidents.html).
 """
-PAGERDUTY_ID_FORM = r"(?!INC)[0-9A-Z]{2,40}"
-"""Of an id: no page states its form, and all that are shown are of capitals and digits."""
+PAGERDUTY_ID_FORM = r"(?!INC)(?=[0-9]*[A-Z])[0-9A-Z]{2,40}"
+"""Of an id: no page states its form, and all that are shown are of capitals and digits.
+
+Digits alone are an incident's number, which PagerDuty accepts in its place (Get an Incident).
+"""
 PAGERDUTY_ID = re.compile("^%s\\Z" % PAGERDUTY_ID_FORM)
 STAMP = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,](\d{1,9}))?\s*"
-                   r"(Z|[+-]\d\d:?\d\d)?", re.IGNORECASE)
+                   r"(Z|[+-]\d\d(?::?\d\d)?)?", re.IGNORECASE)
 CLIENT = "StackFlow"
 """`client` of every trigger: the mark that comes back in the webhook `incident.triggered`."""
 DEDUP_KEY_LIMIT = 255
@@ -42,11 +45,18 @@ splits words.
 
 
 def is_stackflow_number(incident_id: str) -> bool:
-    """True for a StackFlow number, False for a PagerDuty id; BadInputError for anything else."""
+    """Return True for a StackFlow number, False for a PagerDuty id; BadInputError for anything
+    else.
+    """
     if isinstance(incident_id, str) and STACKFLOW_NUMBER.match(incident_id):
         return True
     if isinstance(incident_id, str) and PAGERDUTY_ID.match(incident_id):
         return False
+    if re.fullmatch(r"#?[0-9]+", str(incident_id)):
+        raise BadInputError("%s looks like the number of a PagerDuty incident, not its id" %
+                            incident_id, "give the id, such as Q1ABCDEFGHIJKL: it is at the end of "
+                            "the incident's address in PagerDuty, and list_incidents shows it; or "
+                            "give the StackFlow number, such as INC0001234")
     raise BadInputError("%r is neither a StackFlow number nor a PagerDuty incident id" %
                         (incident_id,),
                         "give a number such as INC0001234 or an id such as Q1ABCDEFGHIJKL")
@@ -168,8 +178,8 @@ def note_of_mark(text: str, system: str) -> Optional[str]:
 
 
 def parse_time(text: Any) -> Optional[datetime]:
-    """An ISO 8601 stamp as aware UTC; None where it is absent or unreadable, or stands for "never" as
-    the first and the last year do: nothing could be added to those or taken away.
+    """An ISO 8601 stamp as aware UTC; None where it is absent or unreadable, or stands for "never"
+    as the first and the last year do: nothing could be added to those or taken away.
     """
     if not isinstance(text, str):
         return None
@@ -177,7 +187,7 @@ def parse_time(text: Any) -> Optional[datetime]:
     if match is None:
         return None
     day, clock, fraction, zone = match.groups()
-    zone = "+00:00" if zone in (None, "Z", "z") else zone[:3] + ":" + zone[-2:]
+    zone = "+00:00" if zone in (None, "Z", "z") else zone[:3] + ":" + (zone[3:][-2:] or "00")
     try:
         stamp = datetime.fromisoformat("%sT%s%s" % (day, clock, zone))
         if fraction:
@@ -193,9 +203,18 @@ def format_time(stamp: datetime) -> str:
     return stamp.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+def priority_named(text: Optional[str]) -> Optional[str]:
+    """Return a priority as PRIORITIES spells it, without regard to letter case; other names as they
+    are.
+    """
+    name = (text or "").strip().upper()
+    return name if name in PRIORITIES else text
+
+
 def reaches(priority: Optional[str], threshold: str) -> bool:
     """Whether a priority is at or above the threshold; an unknown priority is below any."""
-    return priority in PRIORITIES and PRIORITIES.index(priority) <= PRIORITIES.index(threshold)
+    name = priority_named(priority)
+    return name in PRIORITIES and PRIORITIES.index(name) <= PRIORITIES.index(threshold)
 
 
 class StackFlowIncident(NamedTuple):

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from copy import copy
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Optional
 
-from . import merge
-from .deciding import decide
-from .errors import ApiError, BadInputError, PackError
-from .escalation import HIGH, Seen, on_call_level
-from .incidents import PAGERDUTY_ID, PagerDutyIncident, is_stackflow_number
-from .links import Link
+from .commands import pair_of_command
+from .decide import DONE_STATES, RESOLVED, TRIGGER, Decision
+from .errors import AGAIN, ApiError, BadInputError, ConflictError, PackError
+from .incidents import PAGERDUTY_ID, PagerDutyIncident
+from .matching import wait_for_incidents
 from .pack import DONE, SKIPPED, Outcome, Pack
-from .pairs import Pair, numbers_of, read_pair, wait_for_incidents
+from .pairs import Pair
 from .routing import CRITICAL, route_for_opening
-from .sync import insist, no_record, settle
+from .sync import apply, settle
+from .to_pagerduty import WriteContext
+from .transport import OutcomeUnknownError
 from .verification import invisible
-from .writing import Words
 
 DEAD_ENDS: Dict[Any, str] = {
     1006: "the escalation policy has no such level",
@@ -26,10 +25,9 @@ DEAD_ENDS: Dict[Any, str] = {
 
 
 class DeadEndError(PackError):
-    """The escalation policy leads no further; ``reason`` is why, without PagerDuty's own words."""
+    """The escalation policy pages nobody."""
 
     kind = "dead_end"
-    reason = ""
 
 
 def escalate_incident(pack: Pack, incident_id: str, escalation_policy_id: Optional[str] = None,
@@ -37,126 +35,93 @@ def escalate_incident(pack: Pack, incident_id: str, escalation_policy_id: Option
                       reason: Optional[str] = None) -> Outcome:
     """Move a PagerDuty incident to a policy, a level or both; without them to the next level.
 
-    For a StackFlow number one is opened where none is open. Raises NotFoundError for a policy that
-    PagerDuty does not know, DeadEndError for a level that it lacks.
+    Opens one for a record that has none. DeadEndError where the policy has no such level.
     """
-    if escalation_level is not None and escalation_level < 1:
-        raise BadInputError("escalation_level is %r" % escalation_level, "levels start at 1")
-    if escalation_policy_id:
-        if not PAGERDUTY_ID.match(escalation_policy_id):
-            raise BadInputError("%r is no id of an escalation policy" % escalation_policy_id,
-                                "give an id such as PXXXXXX, as in the policy's URL")
-        pack.account.policy_name(escalation_policy_id)  # before anything is written
-    pair, opened = _pair_to_escalate(pack, incident_id)
-    incident, number = pair.incident, pair.link.number or None
-    if incident is None or incident.status == "resolved":
-        return Outcome(SKIPPED, "resolved", number, pair.incident_id, pair.link.dedup_key)
-    warnings: List[str] = []
-    changes = _changes(pack, incident, escalation_policy_id, escalation_level, opened)
-    incident = _move(pack, incident, changes, warnings)
-    text = "%s by request, escalation policy %s" % ("Opened" if opened else "Escalated",
+    policy, level = escalation_policy_id, escalation_level
+    if level is not None and level < 1:
+        raise BadInputError("escalation_level is %r" % level, "levels start at 1")
+    if policy and not PAGERDUTY_ID.match(policy):
+        raise BadInputError("%r is no id of an escalation policy" % policy,
+                            "give an id such as PXXXXXX, as in the policy's URL")
+    if policy:
+        pack.account.policy_name(policy)  # an unknown one is an error before anything is written
+    pair = pair_of_command(pack, incident_id)
+    record, is_open = pair.record, pair.state not in (None, RESOLVED)
+    if record is not None and record.state not in DONE_STATES and not is_open:
+        pair = open_incident(pack, pair)
+    incident, number, key = pair.incident, pair.link.number or None, pair.link.dedup_key
+    if incident is None or pair.state == RESOLVED:
+        return Outcome(SKIPPED, "resolved", number, pair.incident_id, key)
+    if is_open and not policy and level is None:
+        on_calls = pack.account.on_calls([incident.escalation_policy_id or ""])
+        level = 1 + max((one.level for one in on_calls if one.user_id in incident.assignees),
+                        default=0)
+    if policy or level:
+        incident = assign(pack, incident, policy, level, assigned(incident))
+    text = "%s by request, escalation policy %s" % ("Escalated" if is_open else "Opened",
                                                     incident.escalation_policy_name)
-    note(pack, number, incident, "%s: %s" % (text, reason) if reason else text)
-    return Outcome(DONE, text, number, incident.id, pair.link.dedup_key, warnings)
+    add_notes(pack, pair, "%s: %s" % (text, reason) if reason else text)
+    return Outcome(DONE, text, number, incident.id, key)
 
 
-def _pair_to_escalate(pack: Pack, incident_id: str) -> Tuple[Pair, bool]:
-    """The pair of an id, without an incident where the record is resolved; and whether an incident
-    was opened for it.
+def open_incident(pack: Pack, pair: Pair) -> Pair:
+    """Open an incident for a record, as `critical`, and without an acknowledgement for the person
+    who has the record; returns the pair then. DeadEndError where PagerDuty shows none.
     """
-    if not is_stackflow_number(incident_id):
-        incident = pack.rest.incident(incident_id)
-        number = (numbers_of(pack, incident_id) + [""])[0]
-        link = pack.links.read(number)[0] if number else None
-        return Pair(link or Link(number), None, incident), False
-    pair = read_pair(pack, incident_id)
-    if pair.record is None:
-        raise no_record(incident_id)
-    if pair.record.state in merge.DONE_STATES:
-        pair.incident = None
-        return pair, False
-    if pair.incident is not None and pair.incident.status != "resolved":
-        return pair, False
-    if not open_incident(pack, pair):
-        route = route_for_opening(pack.settings, pair.record.assignment_group, pair.record.category)
-        raise invisible(pack, route.mapping, "the alert for %s" % incident_id)
-    return read_pair(pack, incident_id), True
+    record = pair.record
+    assert record is not None
+    opening = Decision("asked for", pagerduty=(TRIGGER,))  # again, where it may not have been sent
+    apply(pack, pair, opening, WriteContext(severity=CRITICAL))
+    if not wait_for_incidents(pack, pair.link.dedup_key or ""):
+        entry = route_for_opening(pack.settings, record.assignment_group, record.category).mapping
+        error = invisible(pack, entry, "the alert for %s" % record.number)
+        raise DeadEndError(error.message, error.hint)
+    pair = pair_of_command(pack, record.number)
+    settle(pack, pair)  # with what came meanwhile
+    return pair
 
 
-def _changes(pack: Pack, incident: PagerDutyIncident, policy_id: Optional[str],
-             level: Optional[int], opened: bool) -> List[Dict[str, Any]]:
-    """What to write, one after the other until somebody was assigned anew: a policy that is in
-    force already may change nothing.
+def assigned(incident: PagerDutyIncident) -> str:
+    """Return who has an incident since when; another text once it was assigned anew."""
+    return "; ".join(sorted("%s %s" % one for one in incident.assignments))
+
+
+def assign(pack: Pack, incident: PagerDutyIncident, policy_id: Optional[str], level: Optional[int],
+           before: str) -> PagerDutyIncident:
+    """Assign an open incident by a policy, a level or both, and make it climb; returns it then.
+
+    May be repeated: ``before`` is what :func:`assigned` gave first, and nothing is sent once that
+    changed. A policy that is in force already may change nothing: then its level is asked for.
     """
-    if policy_id is not None:
-        policy: Dict[str, Any] = {"escalation_policy": policy_reference(policy_id)}
-        if level is not None:
-            policy["escalation_level"] = level
-        return [policy, {"escalation_level": level or 1}]
-    if level is None and opened:
-        return []  # its first level has been alerted just now
-    if level is None:
-        policies = filter(None, [incident.escalation_policy_id])
-        on_calls = [(one.level, one.user_id) for one in pack.account.on_calls(list(policies))]
-        level = on_call_level(on_calls, incident) + 1
-    return [{"escalation_level": level}]
-
-
-def _move(pack: Pack, incident: PagerDutyIncident, changes: List[Dict[str, Any]],
-          warnings: List[str]) -> PagerDutyIncident:
-    """Write changes until one has an effect; the incident then. Stops where it was resolved."""
-    before = Seen(incident=incident, history=pack.rest.history(incident.id)).assigned
-
-    def attempt() -> bool:
-        nonlocal incident
+    policy = {"id": policy_id, "type": "escalation_policy_reference"}
+    by_level: Dict[str, Any] = {"escalation_level": level or 1}
+    by_policy = dict(by_level if level else {}, escalation_policy=policy)
+    for fields in (by_policy if policy_id else by_level, by_level):
         incident = pack.rest.incident(incident.id)
-        seen = Seen(incident=incident, history=pack.rest.history(incident.id))
-        if seen.open_incident is None or seen.assigned != before or not changes:
-            return True
-        put(pack, incident, changes[0])
-        del changes[0]
-        return False
-
-    insist(pack, attempt, warnings)
+        if incident.status == RESOLVED:
+            raise ConflictError("%s was resolved meanwhile" % incident.id, AGAIN, True)
+        if policy_id in (None, incident.escalation_policy_id) and assigned(incident) != before:
+            return incident
+        urgency = {} if incident.urgency == "high" else {"urgency": "high"}  # low does not climb
+        try:
+            pack.rest.update(incident.id, dict(fields, **urgency))
+        except OutcomeUnknownError:
+            continue  # the next read tells
+        except ApiError as error:
+            if error.code not in DEAD_ENDS:
+                raise
+            raise DeadEndError("%s (%s)" % (DEAD_ENDS[error.code], error.message), "give another "
+                               "policy or level, or set who is on call for it") from None
+    incident = pack.rest.incident(incident.id)
+    if policy_id not in (None, incident.escalation_policy_id):
+        raise DeadEndError("PagerDuty accepted escalation policy %s for %s and shows %s" % (
+            policy_id, incident.id, incident.escalation_policy_id), "start it in PagerDuty")
     return incident
 
 
-def open_incident(pack: Pack, pair: Pair) -> bool:
-    """Open an incident for a record that has none, as `critical`, whatever the threshold; returns
-    whether PagerDuty shows it. It is not acknowledged for whoever has the record by now.
-    """
-    assert pair.record is not None
-    if merge.TRIGGER in decide(pack, pair, may_trigger=True, force=True).pagerduty:
-        opened = copy(pair)
-        opened.link = pair.link._replace(assignee=pair.record.assigned_to)
-        settle(pack, opened, Words(severity=CRITICAL), may_trigger=True, force=True)
-    link = pack.links.read(pair.link.number)[0]
-    return bool(link and link.dedup_key and wait_for_incidents(pack, link.dedup_key))
-
-
-def policy_reference(policy_id: str) -> Dict[str, str]:
-    """An escalation policy as PagerDuty takes it."""
-    return {"id": policy_id, "type": "escalation_policy_reference"}
-
-
-def put(pack: Pack, incident: PagerDutyIncident, fields: Dict[str, Any]) -> None:
-    """Assign an incident by these of its fields, and make it climb. Raises DeadEndError."""
-    urgency = {} if incident.urgency == HIGH else {"urgency": HIGH}
-    try:
-        pack.rest.update(incident.id, dict(fields, **urgency))
-    except ApiError as error:
-        if error.code not in DEAD_ENDS:
-            raise
-        dead_end = DeadEndError("%s (%s)" % (DEAD_ENDS[error.code], error.message), "give another "
-                                "policy or level, and see that somebody is on call for it")
-        dead_end.reason = DEAD_ENDS[error.code]
-        raise dead_end from None
-
-
-def note(pack: Pack, number: Optional[str], incident: Optional[PagerDutyIncident], text: str,
-         look_first: bool = False) -> None:
-    """Write a note on the sides that there are; ``look_first``: unless it is there."""
-    if number:
-        pack.stackflow.add_note(number, text, look_first=look_first)
-    if incident is not None:
-        pack.rest.add_note(incident.id, text, look_first=look_first)
+def add_notes(pack: Pack, pair: Pair, text: str, look_first: bool = False) -> None:
+    """Write a note on each side that there is; ``look_first``: unless it is there."""
+    if pair.link.number:
+        pack.stackflow.add_note(pair.link.number, text, look_first=look_first)
+    if pair.incident is not None and pair.state != RESOLVED:
+        pack.rest.add_note(pair.incident.id, text, look_first=look_first)

@@ -1,74 +1,65 @@
-"""The webhook listener: takes genuine deliveries of both sides and hands them on within their
-senders' patience.
+"""The webhook listener: accepts genuine deliveries of both sides and dispatches them in time.
 
-Knows nothing of StackStorm, and works with real threads and under eventlet alike.
+Knows nothing of StackStorm, and works with real threads and patched by eventlet.
 """
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections import Counter, OrderedDict
 from datetime import datetime
 from logging import Logger
-from typing import Any, Callable, Dict, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Optional, Tuple
 
 from .clock import Clock
 from .deliveries import BadDelivery, SignatureMismatch, SignatureMissing
-from .errors import words_of
-from .http_connection import Answer, Refused, Request
+from .errors import describe
 from .incidents import format_time
 from .pagerduty import webhooks as pagerduty
 from .settings import Settings
 from .stackflow import webhooks as stackflow
-from .webserver import WebServer
+from .webserver import Connection, Refused, Response, WebServer
 
 PAGERDUTY = "pagerduty"
 STACKFLOW = "stackflow"
 PATHS = {"/webhooks/pagerduty": PAGERDUTY, "/webhooks/stackflow": STACKFLOW}
 HEALTH_PATH = "/healthz"
-BODY_LIMITS = {PAGERDUTY: 256 * 1024, STACKFLOW: 1024 * 1024}
-"""Bytes; PagerDuty drops larger ones itself (developer.pagerduty.com, Webhooks: Overview)."""
+BODY_LIMITS = {PAGERDUTY: 256 * 1024, STACKFLOW: 1024 * 1024}  # bytes; the first is PagerDuty's own
 DISPATCH_SECONDS = 3.0
-DISPATCH_LIMIT = 8
-"""Dispatches at a time; StackStorm's own publisher has ten connections to its broker."""
+DISPATCH_LIMIT = 8  # at a time; StackStorm's publisher has ten connections to its broker
 STATUSES = {SignatureMissing.kind: 401, SignatureMismatch.kind: 503, BadDelivery.kind: 400}
-"""PagerDuty drops what is answered 4xx, and after three in a row disables the subscription for a
-day; a 5xx comes again for 48 hours (developer.pagerduty.com, Webhooks: Overview).
+"""PagerDuty drops a delivery that is answered 4xx, and disables the subscription for a day after
+three in a row. It repeats a 5xx for 48 hours (developer.pagerduty.com, Webhooks: Overview).
 """
 APART_SECONDS = 1.5
-"""What is told twice at once would start two runs that both find the other side unchanged, and both
-write. So the second telling waits this long, and finds what the first one's run has done.
+"""Two deliveries of one change would start two runs that both find the other side unchanged, and
+both write. So the second one waits, and its run finds what the first one's run has done.
 """
-HELD_LIMIT = 50
-"""Deliveries that wait for this at a time; more are handed on at once, as a sender may do harm."""
+HELD_LIMIT = 50  # deliveries that wait at a time; more are dispatched at once, against a flood
 LOG_SECONDS = 60.0
+POLL_SECONDS = 0.25
 DEFAULT_ADDRESS = ("127.0.0.1", 8091)
 
 
 class Listener:
     """HTTP server of the two webhook endpoints and `/healthz`.
 
-    ``settings`` is None where the config is unusable; ``config_error`` then says why, deliveries
-    are answered 503, and ``address`` is listened on. ``secrets`` gives the secrets of a source at
-    this moment. ``handle`` gets the name of a trigger, without its pack, and the payload; 202 when
-    it returns in time, 503 when it raises. ``on_ping`` gets the number, from 1, of the secret that
-    signed a `pagey.ping`.
+    ``settings`` is None if the config is unusable; ``config_error`` then says why, and the listener
+    answers deliveries with 503. ``address`` is None until the port was free. The sensor has three
+    methods: ``secrets(source)`` returns those of this moment; ``handle(trigger, payload)``
+    dispatches; ``on_ping(number)`` notes which secret, counted from 1, signed a `pagey.ping`.
     """
 
-    def __init__(self, settings: Optional[Settings], config_error: Optional[str],
-                 secrets: Callable[[str], Sequence[str]],
-                 handle: Callable[[str, Dict[str, Any]], None], on_ping: Callable[[int], None],
-                 clock: Clock, logger: Logger,
-                 address: Tuple[str, int] = DEFAULT_ADDRESS) -> None:
+    def __init__(self, sensor: Any, address: Tuple[str, int], settings: Optional[Settings],
+                 config_error: Optional[str], logger: Logger) -> None:
+        self.address: Optional[Tuple[str, int]] = None
+        self.clock = Clock()
+        self._sensor = sensor
+        self._wanted = address
         self._settings = settings
         self._config_error = config_error
-        self._secrets = secrets
-        self._handle = handle
-        self._on_ping = on_ping
-        self._clock = clock
         self._logger = logger
-        self._started_at = clock.now()
+        self._started_at = self.clock.now()
         self._counts: Dict[str, Counter[str]] = {source: Counter() for source in BODY_LIMITS}
         self._refused: Dict[str, Counter[str]] = {source: Counter() for source in BODY_LIMITS}
         self._last: Dict[str, datetime] = {}
@@ -76,25 +67,23 @@ class Listener:
         self._lock = threading.Lock()
         self._dispatches = threading.Semaphore(DISPATCH_LIMIT)
         self._held = threading.Semaphore(HELD_LIMIT)
-        self._told: OrderedDict[bytes, float] = OrderedDict()
-        if settings is not None:
-            address = (settings.listener.host, settings.listener.port)
-        self._server = WebServer(address, self.answer, clock, logger)
-        self.start = self._server.start
-        self.serve_forever = self._server.serve_forever
+        self._told: OrderedDict[int, float] = OrderedDict()
 
-    @property
-    def address(self) -> Optional[Tuple[str, int]]:
-        """Host and port that are listened on; None until the port was free."""
-        return self._server.address
+    def serve_forever(self) -> None:
+        """Serve until :meth:`stop`. Raises OSError if the port is taken."""
+        with WebServer(self._wanted, self.answer, self._late, self._logger) as self._server:
+            address = self.address = self._server.socket.getsockname()[:2]
+            self._logger.info("listening for webhooks on %s port %d", *address)
+            self._server.serve_forever(POLL_SECONDS)
 
     def stop(self) -> None:
-        """Stop listening; a dispatch that is under way goes on."""
-        self._server.stop()
+        """Stop listening; a dispatch in progress goes on."""
+        if self.address:
+            self._server.shutdown()
 
     def health(self) -> Dict[str, Any]:
-        """The object that `/healthz` shows; ages in seconds."""
-        now = self._clock.now()
+        """Return the object that `/healthz` shows; ages in seconds."""
+        now = self.clock.now()
         shown: Dict[str, Any] = {"status": "config_error" if self._config_error else "ok"}
         if self._config_error:
             shown["error"] = self._config_error
@@ -108,62 +97,63 @@ class Listener:
                     "seconds_since_last_event": (now - last).total_seconds() if last else None}
         return shown
 
-    def answer(self, request: Request) -> Answer:
+    def answer(self, request: Connection) -> Response:
         """Answer one request."""
-        source = PATHS.get(request.path)
-        if source is None and request.path != HEALTH_PATH:
-            return Answer(404, {"error": "not found"})
-        allowed = "GET" if source is None else "POST"
-        if request.method != allowed:
-            return Answer(405, {"error": "method not allowed"}, {"Allow": allowed})
-        return Answer(200, self.health()) if source is None else self._deliver(source, request)
+        source = PATHS.get(request.route)
+        if source is None and request.route != HEALTH_PATH:
+            return Response(404, {"error": "not found"})
+        allowed = ["POST"] if source else ["GET", "HEAD"]
+        if request.command not in allowed:
+            return Response(405, {"error": "method not allowed"}, {"Allow": ", ".join(allowed)})
+        return self._deliver(source, request) if source else Response(200, self.health())
 
-    def _deliver(self, source: str, request: Request) -> Answer:
+    def _deliver(self, source: str, request: Connection) -> Response:
         with self._lock:
             self._counts[source]["received"] += 1
         try:
             self._take(source, request)
         except Refused as refused:
-            return self._refuse(source, refused, refused.__cause__)
+            return self._refuse(source, refused, refused.__cause__, request.late)
         except (SignatureMissing, SignatureMismatch, BadDelivery) as error:
             return self._refuse(source, Refused(error.kind, STATUSES[error.kind], error.message))
         except Exception as error:  # a mistake of ours must not cost an event
             return self._refuse(source, Refused("internal", 503, "the listener failed"), error)
         with self._lock:
             self._counts[source]["dispatched"] += 1
-        return Answer(202, {"status": "accepted"})
+        return Response(202, {"status": "accepted"})
 
-    def _take(self, source: str, request: Request) -> None:
+    def _take(self, source: str, request: Connection) -> None:
         settings = self._settings
         if settings is None or self._config_error:
             raise Refused("config_error", 503, "the pack's config is unusable, see " + HEALTH_PATH)
-        secrets = self._secrets(source)
+        secrets = self._sensor.secrets(source)
         if not any(secrets):
             raise Refused("no_secret", 503, "no webhook secret is configured for this endpoint")
         body = request.read_body(BODY_LIMITS[source])
         if source == PAGERDUTY:
-            header = request.headers.get(pagerduty.SIGNATURE_HEADER.lower())
+            header = ", ".join(request.headers.get_all(pagerduty.SIGNATURE_HEADER, []))
             number = pagerduty.verify(body, header, secrets)
             trigger, payload = pagerduty.EVENT, pagerduty.parse(body)
         else:
-            number = stackflow.verify(body, request.headers, settings.stackflow, secrets)
+            headers = dict(request.headers.items())
+            number = stackflow.verify(body, headers, settings.stackflow, secrets)
             trigger, payload = stackflow.parse(body, settings.stackflow)
         with self._lock:
-            self._last[source] = self._clock.now()
+            self._last[source] = self.clock.now()
         self._hold(trigger, payload)
 
         def work() -> None:
-            self._handle(trigger, payload)
+            self._sensor.handle(trigger, payload)
             if source == PAGERDUTY and payload["event_type"] == pagerduty.PING:
-                self._on_ping(number)
+                self._sensor.on_ping(number)
 
-        self._in_time(source, request, work)
+        self._dispatch(request, work)
 
     def _hold(self, trigger: str, payload: Dict[str, Any]) -> None:
-        """Wait where another delivery has just told the same, whatever its id and its time."""
+        """Wait if another delivery has just reported the same, whatever its id and its time."""
         told = dict(payload, trigger=trigger, event_id=None, occurred_at=None)
-        digest = hashlib.sha256(repr(told).encode("utf-8", "surrogatepass")).digest()
-        now = self._clock.monotonic()
+        digest = hash(repr(told))
+        now = self.clock.monotonic()
         with self._lock:
             while self._told and now - next(iter(self._told.values())) >= APART_SECONDS:
                 self._told.popitem(last=False)
@@ -171,39 +161,40 @@ class Listener:
             self._told.setdefault(digest, now)
         if waited < APART_SECONDS and self._held.acquire(blocking=False):
             try:
-                self._clock.sleep(APART_SECONDS - waited)
+                self.clock.sleep(APART_SECONDS - waited)
             finally:
                 self._held.release()
 
-    def _in_time(self, source: str, request: Request, work: Callable[[], None]) -> None:
-        """Do the work; Refused where it fails. Where it hangs, the server answers meanwhile, and a
-        failure after that is not counted once more.
-        """
-        deadline = min(self._clock.monotonic() + DISPATCH_SECONDS, request.deadline)
-        if not self._dispatches.acquire(timeout=max(deadline - self._clock.monotonic(), 0)):
+    def _dispatch(self, request: Connection, work: Callable[[], None]) -> None:
+        """Do the work. Raises Refused if it fails; if it hangs, the server answers meanwhile."""
+        now = self.clock.monotonic()
+        deadline = min(now + DISPATCH_SECONDS, request.deadline)
+        if not self._dispatches.acquire(timeout=max(deadline - now, 0)):
             raise Refused("busy", 503, "too many events wait for StackStorm")
-        is_in_time = request.answer_at(deadline, lambda: self._refuse(source, Refused(
-            "timeout", 503, "StackStorm did not take the event in time")))
+        request.deadline = deadline
         try:
             work()
         except BaseException as error:  # whatever it is, the sender comes again
-            raise Refused("dispatch_failed", 503, "StackStorm did not take the event",
-                          too_late=not is_in_time()) from error
+            raise Refused("dispatch_failed", 503, "StackStorm did not take the event") from error
         finally:
             self._dispatches.release()
 
-    def _refuse(self, source: str, refused: Refused,
-                cause: Optional[BaseException] = None) -> Answer:
-        """Count it, unless it comes too late, and say why in the log: once a minute for each reason.
-        """
-        now = self._clock.monotonic()
+    def _late(self, request: Connection) -> Response:
+        refused = Refused("timeout", 503, "StackStorm did not take the event in time")
+        source = PATHS.get(request.route)
+        return self._refuse(source, refused) if source else refused.response
+
+    def _refuse(self, source: str, refused: Refused, cause: Optional[BaseException] = None,
+                late: bool = False) -> Response:
+        """Count it, unless it is late, and say why in the log: once a minute for each reason."""
+        now = self.clock.monotonic()
         with self._lock:
-            if not refused.too_late:
+            if not late:
                 self._refused[source][refused.reason] += 1
-            last = self._logged.get((source, refused.reason))
-            if last is not None and now - last < LOG_SECONDS:
-                return refused.answer()
+            if now - self._logged.get((source, refused.reason), -LOG_SECONDS) < LOG_SECONDS:
+                return refused.response
             self._logged[source, refused.reason] = now
-        self._logger.warning("a webhook of %s was answered %d: %s%s", source, refused.status,
-                             refused, " (%s)" % words_of(cause) if cause else "")
-        return refused.answer()
+        self._logger.warning("a webhook of %s was answered %d: %s%s", source,
+                             refused.response.status, refused,
+                             " (%s)" % describe(cause) if cause else "")
+        return refused.response

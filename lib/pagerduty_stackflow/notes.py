@@ -4,7 +4,7 @@ A copy ends in a mark that names the note it was made of. Before it is written, 
 there are looked through for it; afterwards both notes count as done with in the datastore. So
 neither a repeated event nor a crash nor an edited note makes a second one. Copies never come back:
 their marks and their ids are known. Of everything else that the pack writes the datastore hears
-first (`Links.write_note`), and the pre-filter knows the echo.
+first (`NoteMarks.write_note`), and the pre-filter knows the echo.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from . import answers
 from .errors import BadInputError, ConflictError, NotFoundError
 from .incidents import (Note, is_stackflow_number, note_digest, note_mark, note_of_mark, plain,
                         reaches)
-from .merge import PAGERDUTY, STACKFLOW
+from .fields import PAGERDUTY, STACKFLOW
 from .pack import ALREADY, DONE, SKIPPED, Outcome, Pack, combined
 from .pagerduty.rest import RestClient
-from .pairs import Pair, numbers_of, read_pair
+from .matching import numbers_of
+from .pairs import Pair, observe
 from .stackflow.client import StackFlowClient
 from .templates import render, template_values
 
@@ -94,7 +95,7 @@ def _copy(pack: Pack, here: str, incident_id: str, note: Note) -> Outcome:
         if not to_do:
             return _outcome(here, incident_id, ALREADY, "done with before")
         done = combined([_copy_to(pack, here, incident_id, note, pair) for pair in pairs])
-        pack.links.finish_note(_name(incident_id, note))
+        pack.note_marks.finish_note(_name(incident_id, note))
     return done
 
 
@@ -110,7 +111,7 @@ def _copy_to(pack: Pack, here: str, incident_id: str, note: Note, pair: Pair) ->
         return _outcome(here, incident_id, ALREADY, words + " already", target)
     copy_id = _client(pack, there).add_note(target, text)
     if copy_id:
-        pack.links.finish_note(_name(target, Note(copy_id, text, None)))
+        pack.note_marks.finish_note(_name(target, Note(copy_id, text, None)))
     return replace(_outcome(here, incident_id, DONE, words, target), warnings=warnings)
 
 
@@ -143,7 +144,7 @@ def _turn(pack: Pack, name: str) -> Iterator[bool]:
     try:
         yield _is_mine(pack, name, run)
     finally:
-        pack.links.lower_flag(name, run)
+        pack.note_marks.lower_flag(name, run)
 
 
 def _is_mine(pack: Pack, name: str, run: str) -> bool:
@@ -155,14 +156,14 @@ def _is_mine(pack: Pack, name: str, run: str) -> bool:
     """
     end = pack.clock.monotonic() + pack.settings.http.total_seconds
     while True:
-        finished, flags = pack.links.note(name)
+        finished, flags = pack.note_marks.note(name)
         if finished or flags == [run]:
             return not finished
         if not flags:
-            pack.links.raise_flag(name, run)
+            pack.note_marks.raise_flag(name, run)
             continue
         if run in flags[1:]:
-            pack.links.lower_flag(name, run)
+            pack.note_marks.lower_flag(name, run)
         if pack.clock.monotonic() > end:
             raise ConflictError("another run has been copying this note for %d seconds" %
                                 pack.settings.http.total_seconds,
@@ -174,14 +175,14 @@ def _pairs(pack: Pack, here: str, incident_id: str) -> List[Pair]:
     """The pairs that lead to the other side; a merge in PagerDuty may have given it several records.
     """
     if here == PAGERDUTY:
-        pairs = [read_pair(pack, number) for number in numbers_of(pack, incident_id)]
+        pairs = [_observe(pack, number) for number in numbers_of(pack, incident_id)]
         return [pair for pair in pairs if pair.record is not None]
-    pair = read_pair(pack, incident_id)
+    pair = _observe(pack, incident_id)
     for wait in WAITS:
         if pair.incident_id or not (pair.link.joined or _may_be_paged_now(pack, pair)):
             break
         pack.clock.sleep(wait)
-        pair = read_pair(pack, incident_id)
+        pair = _observe(pack, incident_id)
     if pair.incident_id:
         return [pair]
     if pair.link.joined:
@@ -190,6 +191,10 @@ def _pairs(pack: Pack, here: str, incident_id: str) -> List[Pair]:
     if pair.record is None:
         raise NotFoundError("StackFlow does not know %s" % incident_id, "check the number")
     return []
+
+
+def _observe(pack: Pack, number: str) -> Pair:
+    return observe(pack, number, pack.links.read(number)[0])
 
 
 def _may_be_paged_now(pack: Pack, pair: Pair) -> bool:

@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence
 import requests
 
 from .clock import Clock
+from .datastore import Datastore, Store
 from .incidents import record_url
-from .links import Links, Store
+from .links import Links
 from .pagerduty.events import EventsClient
 from .settings import Settings
+from .stores import (Cursors, Escalations, Leases, NoteMarks, Pings, Progress, Start,
+                     WebhookSecrets)
 from .transport import Transport
 
 if TYPE_CHECKING:
+    from .credentials import Secrets
     from .pagerduty.account import Account
     from .pagerduty.rest import RestClient
     from .stackflow.client import StackFlowClient
@@ -38,16 +42,26 @@ class Pack:
         self.settings = settings
         self.clock = clock or Clock()
         self.store = store
-        self.links = Links(store)
+        self.datastore = datastore = Datastore(store)
+        self.links = Links(datastore)
+        self.start, self.cursors = Start(datastore), Cursors(datastore)
+        self.escalations, self.note_marks = Escalations(datastore), NoteMarks(datastore)
+        self.pings, self.webhook_secrets = Pings(datastore), WebhookSecrets(datastore)
+        self.progress, self.leases = Progress(datastore), Leases(datastore)
         self.say = say
         self.transport = Transport(settings.http, self.clock, session)
         self.events = EventsClient(settings, self.transport)
 
     @cached_property
+    def secrets(self) -> Secrets:
+        """Keys and tokens."""
+        from .credentials import Secrets
+        return Secrets(self.settings, self.store, self.clock)
+
+    @property
     def api_key(self) -> Callable[[bool], str]:
         """Gives the REST key of PagerDuty; True: not from a cache."""
-        from .credentials import ApiKeySource
-        return ApiKeySource(self.settings, self.store, self.clock).api_key
+        return self.secrets.api_key
 
     @cached_property
     def rest(self) -> RestClient:
@@ -64,10 +78,8 @@ class Pack:
     @cached_property
     def token(self) -> Callable[[bool], str]:
         """Gives a token for StackFlow; True: not from a cache."""
-        from .credentials import Secrets
         from .stackflow.auth import TokenSource
-        return TokenSource(self.settings, self.transport, self.store, self.clock,
-                           Secrets(self.settings, self.store, self.clock)).token
+        return TokenSource(self.settings, self.transport, self.secrets).token
 
     @cached_property
     def stackflow(self) -> StackFlowClient:
@@ -85,7 +97,7 @@ class Pack:
     def _before_note(self, incident_id: str, text: str) -> None:
         """Nobody is asked about an echo while notes are not copied."""
         if self.settings.sync_notes:
-            self.links.write_note(incident_id, text, self.clock.now())
+            self.note_marks.write_note(incident_id, text, self.clock.now())
 
 
 @dataclass(eq=False, repr=False)  # each method made takes its time at import

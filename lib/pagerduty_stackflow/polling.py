@@ -15,11 +15,10 @@ from functools import partial
 from logging import Logger
 from typing import Any, Callable, Dict, Iterable, List, Optional, Protocol, Tuple
 
-from .bounded_json import loads
 from .clock import Clock
-from .deliveries import as_object
+from .deliveries import as_object, loads
 from .dispatching import Dispatcher, SensorService
-from .errors import ConfigError, DatastoreError, NotFoundError, PackError, words_of
+from .errors import ConfigError, DatastoreError, NotFoundError, PackError, describe
 from .incidents import format_time, parse_time
 from .pack import Pack
 from .settings import load
@@ -43,25 +42,18 @@ Item = Tuple[str, Optional[datetime], str]
 """What was seen: its key, its stamp, a fingerprint of what it looked like."""
 
 
-class UnreadableError(PackError):
-    """A record of a list that is not what it should be."""
-
-    kind = "unreadable"
-
-
 @dataclass
 class Cursor:
     """How far the polls of a side are.
 
     ``at``: the newest stamp that was seen, by the side's own clock; ``seen``: stamp and fingerprint
     of what was seen since OVERLAP before that, by key; ``again``: ids of records that could not be
-    read, with our time of the first try; ``sla``: what the SLA clock has to remember.
+    read, with our time of the first try.
     """
 
     at: datetime
     seen: Dict[str, Tuple[datetime, str]] = field(default_factory=dict)
     again: Dict[str, str] = field(default_factory=dict)
-    sla: Dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_text(cls, text: Optional[str], otherwise: datetime) -> Cursor:
@@ -72,7 +64,7 @@ class Cursor:
             data = as_object(loads(text or "{}"))
         except ValueError:
             data = {}
-        cursor = cls(parse_time(data.get("at")) or otherwise, sla=as_object(data.get("sla")))
+        cursor = cls(parse_time(data.get("at")) or otherwise)
         for key, value in as_object(data.get("seen")).items():
             stamp = parse_time(value[0]) if isinstance(value, list) and len(value) == 2 else None
             if stamp is not None:
@@ -84,8 +76,7 @@ class Cursor:
         """As it is stored."""
         seen = {key: [format_time(stamp), fingerprint]
                 for key, (stamp, fingerprint) in self.seen.items()}
-        return json.dumps({"at": format_time(self.at), "again": self.again, "sla": self.sla,
-                           "seen": seen})
+        return json.dumps({"at": format_time(self.at), "again": self.again, "seen": seen})
 
     @property
     def since(self) -> datetime:
@@ -123,10 +114,10 @@ class Poller(ABC):
         """Look once. Raises PackError, or whatever StackStorm's own dispatch raises; nothing is lost
         then.
         """
-        clock, links = self.pack.clock, self.pack.links
+        clock = self.pack.clock
         self.pack.transport.renew()
-        self.start = parse_time(links.ensure_start(clock)) or clock.now()
-        self._stored = links.cursor(self.sensor)
+        self.start = parse_time(self.pack.start.ensure(clock)) or clock.now()
+        self._stored = self.pack.cursors.read(self.sensor)
         self.cursor = Cursor.from_text(self._stored, self.start)
         self.look()
         for record_id in list(self.cursor.again)[:RETRIES]:
@@ -160,7 +151,7 @@ class Poller(ABC):
         """Store the cursor, where it is another than before."""
         text = self.cursor.to_text()
         if text != self._stored:
-            self.pack.links.move_cursor(self.sensor, text)
+            self.pack.cursors.write(self.sensor, text)
             self._stored = text
 
     def _put_off(self, record_id: str, error: Exception) -> None:
@@ -170,11 +161,11 @@ class Poller(ABC):
             return
         first = parse_time(since) or now
         if now - first > GIVEN_UP:
-            self.logger.error("%s is given up: %s", record_id, words_of(error))
+            self.logger.error("%s is given up: %s", record_id, describe(error))
             return
         if since is None:
             self.logger.warning("%s cannot be read, and is tried again: %s", record_id,
-                                words_of(error), exc_info=not isinstance(error, PackError))
+                                describe(error), exc_info=not isinstance(error, PackError))
         self.cursor.again[record_id] = format_time(first)
 
 
@@ -204,6 +195,8 @@ class Polling:
             logger.error("the config is unusable, nothing is polled:\n%s\n%s", error.message,
                          error.hint)
             return
+        for warning in settings.warnings:
+            logger.warning(warning)
         self._poller = poller(Pack(settings, service, self._clock),
                               Dispatcher(service, settings, self._clock), logger)
 
@@ -218,5 +211,5 @@ class Polling:
             pause = min(FIRST_PAUSE * 2 ** self._failures, LONGEST_PAUSE)
             self._failures += 1
             self._resume_at = self._clock.monotonic() + pause
-            self._logger.error("the poll failed, the next is in %d s: %s", pause, words_of(error),
+            self._logger.error("the poll failed, the next is in %d s: %s", pause, describe(error),
                                exc_info=not isinstance(error, PackError))

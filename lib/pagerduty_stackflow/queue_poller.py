@@ -6,7 +6,7 @@ from logging import Logger
 from typing import Optional
 
 from .dispatching import Dispatcher
-from .errors import PackError, words_of
+from .errors import PackError, describe
 from .pack import Pack
 from .stackflow.sla_queue import Message, SLAQueue, read
 
@@ -44,7 +44,7 @@ class QueuePoller:
             trigger, payload = read(message, self._settings.stackflow)
         except Exception as error:  # one message must not keep the others from their turn
             self._logger.warning("message %s stays in the SLA queue: %s", message.id,
-                                 words_of(error), exc_info=not isinstance(error, PackError))
+                                 describe(error), exc_info=not isinstance(error, PackError))
             return False
         try:
             self._dispatcher.dispatch(trigger, payload)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Iterable, List, NamedTuple, Optional
 
 from .errors import BadInputError, RoutingError
-from .settings import ServiceMapping, Settings
+from .fields import same_name
+from .incidents import priority_named
+from .settings import EscalationMapping, ServiceMapping, Settings
 
 CRITICAL = "critical"
 
@@ -15,11 +17,6 @@ class Route(NamedTuple):
 
     mapping: ServiceMapping
     reason: str
-
-
-def same_name(left: Optional[str], right: Optional[str]) -> bool:
-    """Whether two names are one: case and white space at their ends do not count."""
-    return (left or "").strip().casefold() == (right or "").strip().casefold()
 
 
 def entries_of_group(settings: Settings, group: Optional[str]) -> List[ServiceMapping]:
@@ -105,6 +102,15 @@ def entry_of_service(settings: Settings, service_id: Optional[str]) -> Optional[
     return None
 
 
+def mapping_of(settings: Settings, policy: Optional[str],
+               trigger_on: Optional[str] = None) -> Optional[EscalationMapping]:
+    """Return the entry of an SLA policy, for one kind of event or for any; None without one."""
+    for entry in settings.escalation_mapping:
+        if entry.sla_policy == policy and trigger_on in (None, "", entry.trigger_on):
+            return entry
+    return None
+
+
 def service_named(settings: Settings, service: str) -> ServiceMapping:
     """The first entry of a mapped service, by its id or its name; BadInputError for any other.
 
@@ -126,7 +132,7 @@ def severity(settings: Settings, priority: Optional[str]) -> str:
     """Events API severity of a StackFlow priority; `critical` for one that nobody mapped, as a page
     too loud beats none.
     """
-    return settings.severity_mapping.get(priority or "", CRITICAL)
+    return settings.severity_mapping.get(priority_named(priority) or "", CRITICAL)
 
 
 def priority_for(settings: Settings, priority_name: Optional[str], urgency: Optional[str]) -> str:

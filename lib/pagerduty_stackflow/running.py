@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Callable, Optional, Tuple
 
 from . import settings
+from .deliveries import clean
 from .errors import ConfigError, DefectError, PackError
 from .pack import Outcome, Pack
 
@@ -16,15 +17,18 @@ def perform(action: Any, use_case: Callable[..., Any],
             **parameters: Any) -> Tuple[bool, Any]:
     """Run ``use_case(pack, **parameters)`` for a StackStorm action; returns what its `run` returns.
 
+    Parameters are cleaned like answers, and lose white space at their ends, as people paste it.
     ``action`` has ``config``, ``action_service`` and ``logger``; ``without_config`` stands in for
     the use case where the config is unusable. A PackError becomes `(False, {"error": ...})`; a
     result with an ``ok`` that is false stands beside its ``error``; anything else is a defect and
     is reported as one, with its trace in the log.
     """
     pack = None
+    given = {name: value.strip() if isinstance(value, str) else value
+             for name, value in clean(parameters).items()}
     try:
         pack = Pack(settings.load(action.config), action.action_service, say=action.logger.info)
-        result = use_case(pack, **parameters)
+        result = use_case(pack, **given)
     except ConfigError as error:
         if without_config is None:
             return False, {"error": error.as_result()}

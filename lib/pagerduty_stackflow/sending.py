@@ -6,11 +6,11 @@ import uuid
 from typing import Any, Dict, List, Mapping, Optional
 from urllib.parse import urlsplit
 
-from .config_fields import SEVERITIES
 from .errors import BadInputError
 from .incidents import DEDUP_KEY_LIMIT, is_own_key
 from .pack import DONE, Outcome, Pack
 from .routing import service_named
+from .settings import SEVERITIES
 
 ACTIONS = ("trigger", "acknowledge", "resolve")
 SEVERITY = "critical"

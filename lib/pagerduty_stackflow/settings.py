@@ -1,117 +1,107 @@
-"""The pack's config as typed settings, or one message with everything that is wrong with it.
+"""Turn the pack's config into typed settings, or into one message that lists every problem.
 
-``config_fields`` has the table of all keys; here is what they mean and what has to fit together.
+The classes declare every key; ``config.schema.yaml`` describes what each means.
 """
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Optional, Tuple
+import os
+from typing import Any, Dict, Optional, Tuple
 from urllib.parse import urlsplit
 
-from .config_fields import FIELDS, Field, Reader, Values
+from .config_fields import Field, Reader, Values, describe, key, section
 from .errors import ConfigError
-from .incidents import STATES
+from .incidents import PRIORITIES, STATES
 
-REGION_URLS = {
-    "us": ("https://events.pagerduty.com", "https://api.pagerduty.com"),
-    "eu": ("https://events.eu.pagerduty.com", "https://api.eu.pagerduty.com"),
-}
+SCHEMA = os.path.join(os.path.dirname(os.path.realpath(__file__)), "../../config.schema.yaml")
+SEVERITIES = ("critical", "error", "warning", "info")
+REGION_HOSTS = {"us": "pagerduty.com", "eu": "eu.pagerduty.com"}
 AUTH_NEEDS = {  # for each method, what it needs; of two names either one
     "client_credentials": (("token_url",), ("client_id",), ("client_secret", "secret")),
     "user_password": (("client_id",), ("username", "secret"), ("password", "secret")),
     "token": (("token", "secret"),),
 }
+RETIRED = {
+    "sla.targets": "remove it; SLA events come by StackFlow's webhooks or by the SLAQueueSensor",
+    "escalation.acknowledge_timeout_minutes": "set escalation.unanswered_after_minutes instead",
+    "escalation.max_levels": "remove it; PagerDuty climbs the escalation policy by itself",
+}
 HINT = ("Correct the config of the pack (configs/pagerduty_stackflow.yaml), register it with "
         "'st2ctl reload --register-configs' and restart the sensors, which read it at their start.")
+_URL = {  # plain http would send secrets in clear, except on loopback
+    "form": r"(?i:https://([\w.-]+|\[[\da-f:.]+\])|http://(localhost|127(\.\d+){3}|\[::1\]))"
+            r"(:[1-9][0-9]{0,4})?(/[^\s?#]*)?",
+    "wrong": "is not an https URL without user name, query and fragment"}
+_HEADER = {"form": "[A-Za-z0-9-]+", "wrong": "is not the name of a header"}
+_PORT = "[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]"
+_PRIORITY = "|".join(PRIORITIES)
 
 
 class ServiceMapping(Values):
-    """A PagerDuty service beside its StackFlow assignment group.
+    """A PagerDuty service beside its StackFlow assignment group."""
 
-    Without a category it stands for all of the group's. ``previous_integration_keys`` may still
-    acknowledge and resolve what they once opened.
-    """
-
-    service_id: str
-    service_name: str
-    assignment_group: str
-    category: Optional[str]
-    integration_key: str
-    previous_integration_keys: Tuple[str, ...]
+    service_id: str = key(key="pagerduty_service_id", required=True)
+    service_name: str = key(key="pagerduty_service_name", required=True)
+    assignment_group: str = key(key="stackflow_assignment_group", required=True)
+    category: Optional[str] = key(key="stackflow_category")
+    integration_key: str = key(required=True, secret=True)
+    previous_integration_keys: Tuple[str, ...] = key((), each=key(secret=True))
 
 
 class EscalationMapping(Values):
-    """The escalation policy that an SLA policy starts on ``sla_breach`` or ``sla_warning``."""
+    """The escalation policy that an SLA policy starts."""
 
-    sla_policy: str
-    escalation_policy_id: str
-    trigger_on: str
-
-
-class SlaTarget(Values):
-    """For the built-in clock: after how many ``minutes`` the ``first_response`` or ``resolution``
-    of an incident of ``priority`` is late.
-    """
-
-    policy: str
-    priority: str
-    metric: str
-    minutes: float
+    sla_policy: str = key(key="stackflow_sla_policy", required=True)
+    escalation_policy_id: str = key(key="pagerduty_escalation_policy_id", required=True)
+    trigger_on: str = key(form="sla_breach|sla_warning", required=True)
 
 
 class PagerDutySettings(Values):
     """How to reach and to recognise PagerDuty; the URLs have no slash at their end."""
 
-    subdomain: str
-    from_email: str
-    api_key_secret: str
-    api_key: Optional[str]
-    region: str
-    webhook_secrets: Tuple[str, ...]
-    events_url: str
-    api_url: str
+    subdomain: str = key(form="[A-Za-z0-9-]+", wrong="is not a subdomain", required=True)
+    from_email: str = key(form=r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+", wrong="is not an e-mail address",
+                          required=True)
+    api_key_secret: str = key("stackflow/integrations/pagerduty/api-key")
+    api_key: Optional[str] = key(secret=True)
+    region: str = key("us", form="us|eu")
+    webhook_secrets: Tuple[str, ...] = key((), each=key(secret=True))
+    events_url: str = key(end="/", **_URL)
+    api_url: str = key(end="/", **_URL)
 
     @property
     def web_url(self) -> str:
         """Where people see the account (support.pagerduty.com, Log In to PagerDuty)."""
-        region = "eu." if self.region == "eu" else ""
-        return "https://%s.%spagerduty.com" % (self.subdomain, region)
+        return "https://%s.%s" % (self.subdomain, REGION_HOSTS[self.region])
 
 
 class StackFlowAuth(Values):
-    """How to get a StackFlow token.
+    """How to get a StackFlow token."""
 
-    ``secret`` is the id of a secret in AWS Secrets Manager; the last four stand in its place.
-    """
-
-    method: str
-    client_id: Optional[str]
-    token_url: Optional[str]
-    scope: Optional[str]
-    token_field: str
-    secret: Optional[str]
-    client_secret: Optional[str]
-    username: Optional[str]
-    password: Optional[str]
-    token: Optional[str]
+    method: str = key("client_credentials", form="|".join(AUTH_NEEDS))
+    client_id: Optional[str] = key()
+    token_url: Optional[str] = key(**_URL)
+    scope: Optional[str] = key()
+    token_field: str = key("access_token", form="access_token|id_token")
+    secret: Optional[str] = key()
+    client_secret: Optional[str] = key(secret=True)
+    username: Optional[str] = key(secret=True)
+    password: Optional[str] = key(secret=True)
+    token: Optional[str] = key(secret=True)
 
 
 class StackFlowSettings(Values):
-    """How to reach and to recognise StackFlow.
+    """How to reach and to recognise StackFlow; the URLs have no slash at their end."""
 
-    ``instance_url`` and ``api_path`` have no slash at their end. ``states`` maps each of the eight
-    names to the API's spelling; ``resolve_fields`` maps further fields of a resolve to templates.
-    """
-
-    instance_url: str
-    api_path: str
-    auth: StackFlowAuth
-    webhook_secrets: Tuple[str, ...]
-    webhook_auth: str
-    webhook_signature_header: str
-    webhook_shared_secret_header: str
-    states: Dict[str, str]
-    resolve_fields: Dict[str, str]
+    instance_url: str = key(end="/", required=True, **_URL)
+    api_path: str = key("/prod/api", end="/", form=r"/[^\s?#]*", wrong="is not a path")
+    auth: StackFlowAuth = section(StackFlowAuth)
+    webhook_secrets: Tuple[str, ...] = key((), each=key(secret=True))
+    webhook_auth: str = key("signature", form="signature|shared_secret")
+    webhook_signature_header: str = key("X-StackFlow-Signature", **_HEADER)
+    webhook_shared_secret_header: str = key("X-StackFlow-Secret", **_HEADER)
+    states: Dict[str, str] = key({}, fields={name: key(name) for name in STATES})
+    resolve_fields: Dict[str, str] = key({}, each=key(template=True))
 
     @property
     def host(self) -> str:
@@ -120,196 +110,143 @@ class StackFlowSettings(Values):
 
     @property
     def api_url(self) -> str:
-        """Base URL of the API, without a slash at its end."""
+        """Base URL of the API."""
         return self.instance_url + self.api_path
 
 
 class Templates(Values):
     """The site's own texts; None stands for the shipped one."""
 
-    summary: Optional[str]
-    description: Optional[str]
-    note: Optional[str]
+    summary: Optional[str] = key(template=True)
+    description: Optional[str] = key(template=True)
+    note: Optional[str] = key(template=True)
 
 
 class AwsSettings(Values):
     """Region of Secrets Manager and SQS, and an endpoint in place of the public one."""
 
-    region: str
-    endpoint_url: Optional[str]
+    region: str = key("us-east-1", form="[a-z0-9-]+", wrong="is not the name of a region")
+    endpoint_url: Optional[str] = key(end="/", **_URL)
 
 
 class ListenerSettings(Values):
     """Where the webhook listener binds, and the base URL under which the other side reaches it."""
 
-    host: str
-    port: int
-    public_url: Optional[str]
+    host: str = key("127.0.0.1")
+    port: int = key(8091, form=_PORT, wrong="is not a port")
+    public_url: Optional[str] = key(end="/", **_URL)
 
 
 class SlaSettings(Values):
-    """The ways in for SLA events that need a setting: an SQS queue and the built-in clock."""
+    """Where SLA events come from beside webhooks."""
 
-    queue_url: Optional[str]
-    targets: Tuple[SlaTarget, ...]
+    queue_url: Optional[str] = key(**_URL)
 
 
 class EscalationSettings(Values):
-    """How many minutes an escalation waits for an acknowledgement, how many levels it climbs."""
+    """When a started escalation policy counts as unanswered."""
 
-    acknowledge_timeout_minutes: float
-    max_levels: int
+    unanswered_after_minutes: float = key(30.0)
 
 
 class HttpSettings(Values):
     """Seconds for one request, and for one call with its retries."""
 
-    timeout_seconds: float
-    total_seconds: float
+    timeout_seconds: float = key(10.0)
+    total_seconds: float = key(120.0)
 
 
 class Settings(Values):
-    """The whole config, checked."""
+    """The whole config, checked; ``warnings`` name keys that are ignored."""
 
-    pagerduty: PagerDutySettings
-    stackflow: StackFlowSettings
-    service_mapping: Tuple[ServiceMapping, ...]
-    default_service_id: Optional[str]
-    escalation_mapping: Tuple[EscalationMapping, ...]
-    bidirectional_sync: bool
-    priority_threshold: str
-    auto_acknowledge: bool
-    sync_notes: bool
-    severity_mapping: Dict[str, str]
-    urgency_mapping: Dict[str, str]
-    templates: Templates
-    aws: AwsSettings
-    listener: ListenerSettings
-    sla: SlaSettings
-    escalation: EscalationSettings
-    http: HttpSettings
+    warnings: Tuple[str, ...]
+    pagerduty: PagerDutySettings = section(PagerDutySettings)
+    stackflow: StackFlowSettings = section(StackFlowSettings)
+    service_mapping: Tuple[ServiceMapping, ...] = key(
+        (), each=section(ServiceMapping), label="pagerduty_service_name", required=True,
+        unique=("assignment_group", "category"))
+    default_service_id: Optional[str] = key(key="default_pagerduty_service_id")
+    escalation_mapping: Tuple[EscalationMapping, ...] = key(
+        (), each=section(EscalationMapping), label="stackflow_sla_policy",
+        unique=("sla_policy", "trigger_on"))
+    bidirectional_sync: bool = key(True)
+    priority_threshold: str = key("P2", form=_PRIORITY)
+    auto_acknowledge: bool = key(True)
+    sync_notes: bool = key(False)
+    severity_mapping: Dict[str, str] = key({}, fields={
+        priority: key(severity, form="|".join(SEVERITIES))
+        for priority, severity in zip(PRIORITIES, SEVERITIES)})
+    urgency_mapping: Dict[str, str] = key({}, fields={
+        "high": key("P2", form=_PRIORITY), "low": key("P4", form=_PRIORITY)})
+    templates: Templates = section(Templates)
+    aws: AwsSettings = section(AwsSettings)
+    listener: ListenerSettings = section(ListenerSettings, key="webhook_listener")
+    sla: SlaSettings = section(SlaSettings)
+    escalation: EscalationSettings = section(EscalationSettings)
+    http: HttpSettings = section(HttpSettings)
+
+
+CONFIG: Field = section(Settings)
 
 
 def load(config: Any) -> Settings:
     """Check a pack config, as StackStorm hands it over, and turn it into settings.
 
     Null means absent. Raises ConfigError whose message has one line ``path: what is wrong: what to
-    do`` for every problem; it never holds a value of the config, only keys and ids of services.
+    do`` for every problem. It quotes keys, and of the values only names of list entries and ids of
+    services.
     """
-    reader = Reader()
-    values = reader.read("config", config, Field("object", fields=FIELDS))
-    if values is not None:
-        _check_repeated("service_mapping", values["service_mapping"],
-                        ("stackflow_assignment_group", "stackflow_category"), reader, _folded)
-        _check_repeated("escalation_mapping", values["escalation_mapping"],
-                        ("stackflow_sla_policy", "trigger_on"), reader)
-        _check_default(values, reader)
-        _check_stackflow(values["stackflow"] or {}, reader)
-        _check_http(values["http"] or {}, reader)
+    reader, settings = _read(config)
     if reader.problems:
-        raise ConfigError("\n".join(reader.problems), HINT)
-    return _build(values)
+        if not CONFIG.want:
+            import yaml  # only a wrong config pays for it
+            with open(SCHEMA, encoding="utf-8") as schema:
+                describe(CONFIG, {"properties": yaml.safe_load(schema)})
+        raise ConfigError("\n".join(_read(config)[0].problems), HINT)
+    pagerduty = settings.pagerduty
+    for name, host in (("events_url", "https://events."), ("api_url", "https://api.")):
+        vars(pagerduty)[name] = getattr(pagerduty, name) or host + REGION_HOSTS[pagerduty.region]
+    vars(settings)["warnings"] = tuple(reader.warnings)
+    return settings
 
 
-def _folded(name: Optional[str]) -> str:
-    """A group or category as routing compares it: case does not count."""
-    return (name or "").casefold()
+def _read(config: Any) -> Tuple[Reader, Settings]:
+    reader = Reader(RETIRED)
+    settings: Settings = reader.read("", config, CONFIG)
+    if settings is not None:
+        _check(settings, reader)
+    return reader, settings
 
 
-def _check_repeated(path: str, entries: Any, keys: Tuple[str, str], reader: Reader,
-                    compared: Callable[[Any], Any] = lambda value: value) -> None:
-    """An entry whose keys are those of an earlier one would never be chosen."""
-    first: Dict[Any, int] = {}
-    for at, entry in enumerate(entries or []):
-        names = tuple(compared(entry[key]) for key in keys) if entry else (None,)
-        if names[0] and first.setdefault(names, at) != at:
-            reader.problem("{}[{}]".format(path, at), "has the {} and {} of {}[{}]".format(
-                *keys, path, first[names]), "keep one of the two")
-
-
-def _check_default(values: Dict[str, Any], reader: Reader) -> None:
-    default = values["default_pagerduty_service_id"]
-    ids = [entry and entry["pagerduty_service_id"] for entry in values["service_mapping"] or []]
+def _check(settings: Settings, reader: Reader) -> None:
+    """Report what does not fit together; each part that is wrong by itself is None."""
+    default = settings.default_service_id
+    ids = [entry.service_id if entry else "" for entry in settings.service_mapping or ()]
     if default and ids and all(ids) and default not in ids:
         reader.problem("default_pagerduty_service_id", "is the id of no entry of service_mapping",
                        "give one of " + ", ".join(ids))
+    if settings.stackflow:
+        _check_stackflow(settings.stackflow, reader)
+    http = settings.http
+    if http and http.timeout_seconds and http.total_seconds:
+        if http.total_seconds < http.timeout_seconds:
+            reader.problem("http.total_seconds", "is less than http.timeout_seconds",
+                           "give at least %g" % http.timeout_seconds)
 
 
-def _check_stackflow(values: Dict[str, Any], reader: Reader) -> None:
-    auth = values.get("auth") or {}
-    for names in AUTH_NEEDS.get(auth.get("method") or "", ()):
-        paths = ["stackflow.auth." + name for name in names]
-        if not any(auth[name] for name in names) and reader.paths.isdisjoint(paths):
-            needs = "method {} needs it".format(auth["method"])
-            if len(names) > 1:
-                needs += ", or {}; is the datastore key set?".format(names[1])
-            reader.problem(paths[0], "is missing", needs)
-    given = values.get("states") or {}
-    spelling = {name: given.get(name) or name for name in STATES}
-    for name in STATES:
-        same = [other for other in STATES if other != name and spelling[other] == spelling[name]]
-        if given.get(name) and same:
+def _check_stackflow(stackflow: StackFlowSettings, reader: Reader) -> None:
+    if urlsplit(stackflow.instance_url or "").path:
+        reader.problem("stackflow.instance_url", "holds a path", "set it as stackflow.api_path")
+    auth = stackflow.auth
+    for names in AUTH_NEEDS.get(auth.method, ()) if auth else ():
+        paths = tuple("stackflow.auth.%s: " % name for name in names)
+        given = any(getattr(auth, name) for name in names)
+        if not given and not any(line.startswith(paths) for line in reader.problems):
+            reader.problem(paths[0][:-2], "is missing", "method %s needs it%s" % (
+                auth.method, ", or %s; is its datastore key set?" % names[1] if names[1:] else ""))
+    states = stackflow.states or {}
+    for name, spelling in states.items():
+        same = [other for other in STATES if other != name and states[other] == spelling]
+        if spelling and spelling != name and same:
             reader.problem("stackflow.states." + name, "is spelt like the state " + same[0],
                            "give each state a spelling of its own")
-
-
-def _check_http(values: Dict[str, Any], reader: Reader) -> None:
-    timeout, total = values.get("timeout_seconds"), values.get("total_seconds")
-    if timeout and total and total < timeout:
-        reader.problem("http.total_seconds", "is less than http.timeout_seconds",
-                       "give at least {}".format(timeout))
-
-
-def _build(values: Dict[str, Any]) -> Settings:
-    pagerduty, stackflow, sla = values["pagerduty"], values["stackflow"], values["sla"]
-    events_url, api_url = REGION_URLS[pagerduty["region"]]
-    pagerduty.update(events_url=_base(pagerduty["events_url"] or events_url),
-                     api_url=_base(pagerduty["api_url"] or api_url),
-                     webhook_secrets=tuple(pagerduty["webhook_secrets"]))
-    stackflow.update(instance_url=_base(stackflow["instance_url"]),
-                     api_path=_base(stackflow["api_path"]),
-                     auth=StackFlowAuth(**stackflow["auth"]),
-                     webhook_secrets=tuple(stackflow["webhook_secrets"]),
-                     states={name: stackflow["states"][name] or name for name in STATES},
-                     resolve_fields={name: template for name, template in
-                                     stackflow["resolve_fields"].items() if template})
-    listener, aws = values["webhook_listener"], values["aws"]
-    return Settings(
-        pagerduty=PagerDutySettings(**pagerduty),
-        stackflow=StackFlowSettings(**stackflow),
-        service_mapping=tuple(map(_service_mapping, values["service_mapping"])),
-        default_service_id=values["default_pagerduty_service_id"],
-        escalation_mapping=tuple(map(_escalation_mapping, values["escalation_mapping"])),
-        bidirectional_sync=values["bidirectional_sync"],
-        priority_threshold=values["priority_threshold"],
-        auto_acknowledge=values["auto_acknowledge"],
-        sync_notes=values["sync_notes"],
-        severity_mapping=values["severity_mapping"],
-        urgency_mapping=values["urgency_mapping"],
-        templates=Templates(**values["templates"]),
-        aws=AwsSettings(region=aws["region"], endpoint_url=_base(aws["endpoint_url"])),
-        listener=ListenerSettings(host=listener["host"], port=listener["port"],
-                                  public_url=_base(listener["public_url"])),
-        sla=SlaSettings(queue_url=sla["queue_url"],
-                        targets=tuple(SlaTarget(policy=policy, **target)
-                                      for policy, target in sla["targets"].items())),
-        escalation=EscalationSettings(**values["escalation"]),
-        http=HttpSettings(**values["http"]))
-
-
-def _base(url: Any) -> Any:
-    return url.rstrip("/") if url else url
-
-
-def _service_mapping(entry: Dict[str, Any]) -> ServiceMapping:
-    return ServiceMapping(
-        service_id=entry["pagerduty_service_id"], service_name=entry["pagerduty_service_name"],
-        assignment_group=entry["stackflow_assignment_group"], category=entry["stackflow_category"],
-        integration_key=entry["integration_key"],
-        previous_integration_keys=tuple(entry["previous_integration_keys"]))
-
-
-def _escalation_mapping(entry: Dict[str, Any]) -> EscalationMapping:
-    return EscalationMapping(sla_policy=entry["stackflow_sla_policy"],
-                             escalation_policy_id=entry["pagerduty_escalation_policy_id"],
-                             trigger_on=entry["trigger_on"])

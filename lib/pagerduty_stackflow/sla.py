@@ -1,276 +1,223 @@
-"""Escalating breached SLAs: once for each breach, step by step, with both sides read before each.
+"""Escalating a breached SLA: start the mapped policy once, and wait until somebody answers.
 
-A step compares both sides with what is stored and writes at most what is due, so that it may be
-repeated, be late, or be taken by another run: ``escalation`` decides, here it is carried out.
+PagerDuty climbs and repeats the policy by itself. Each step compares both sides with what is stored
+and writes what is due, so that any run may take it, again or late.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from datetime import timedelta
-from typing import Any, Dict, List, Optional, Tuple
+from dataclasses import dataclass
+from typing import Any, Iterable, List, Mapping, Optional, Tuple
 
-from . import merge
-from .deciding import decide, situation
-from .errors import PackError
-from .escalation import (DROPPED, RECONCILE, STARTING, UNANSWERED, WAITING, Escalation, Seen,
-                         begin_of, decode, encode, end_of, follow, is_started, mapping_of,
-                         same_breach)
-from .incidents import (ATTENDED_STATES, PagerDutyIncident, format_time, last_resort_key,
-                        parse_time)
-from .levels import DeadEndError, note, open_incident, policy_reference, put
+from .commands import pair_of_command
+from .decide import ACKNOWLEDGED, DONE_STATES, REPLACE, RESOLVED, SET_IN_PROGRESS, TRIGGER
+from .fields import same_name
+from .incidents import ATTENDED_STATES, format_time, last_resort_key, parse_time
+from .levels import DeadEndError, add_notes, assign, assigned, open_incident
+from .matching import wait_for_incidents
 from .pack import ALREADY, DONE, SKIPPED, Outcome, Pack
 from .pagerduty.events import fingerprint
-from .pairs import Pair, read_pair, wait_for_incidents
-from .routing import CRITICAL, entry_of_service, route_for_opening
-from .sync import before_start, insist, no_record, settle, stackflow_number
+from .routing import CRITICAL, entry_of_service, mapping_of, route_for_opening
+from .stores import STARTING, UNANSWERED, WAITING, Escalation
+from .sync import before_install, decide_pair, number_of, retry_on_conflict, settle
+from .to_pagerduty import send_trigger
 from .verification import invisible
-from .writing import Words, send_trigger
 
+ACKNOWLEDGES, RESOLVES = "acknowledge_log_entry", "resolve_log_entry"
+REOPENS = frozenset((TRIGGER, SET_IN_PROGRESS, REPLACE))
+FIRST_RESPONSE = "first_response"
 LONGEST_WAIT = 60
-"""Seconds between two looks, so that a run ends soon after somebody answered: while it goes on, a
-further breach of the same SLA starts no other.
-"""
+"""Seconds between two steps of a workflow."""
+OVERDUE = 600
+"""Seconds after which a step that was due has died: StackStorm ends an action then."""
 
 
 @dataclass
 class Step(Outcome):
-    """What a look at an escalation came to.
-
-    ``go_on``: look again after ``wait_seconds``, whole and at least 1, because a fraction fails a
-    workflow. ``level`` of the policy that was reached, from 1; ``unanswered``: nobody answered, and
-    the alert of last resort is out.
+    """What a step came to. ``go_on``: take the next one after ``wait_seconds``, whole and at least
+    1, as Orquesta waits for nothing else; ``unanswered``: the alert of last resort is out.
     """
 
     go_on: bool = False
     wait_seconds: int = 1
-    level: int = 0
     unanswered: bool = False
 
 
-def follow_escalation(pack: Pack, incident_id: str, sla_policy: str, run: str, begin: bool = False,
-                      metric: Optional[str] = None, trigger_on: Optional[str] = None) -> Step:
-    """Take the next step of an escalation, or with ``begin`` start the one that a breach asks for.
+def follow_escalation(pack: Pack, incident_id: str, sla_policy: str,
+                      breach: Optional[Mapping[str, Any]] = None) -> Step:
+    """Take the next step of an escalation; a ``breach`` that was not escalated yet starts one.
 
-    ``run`` is the id of the workflow's execution: an escalation is followed by one. With ``begin``
-    come the ``metric`` of the breach and its kind as in `escalation_mapping`, ``trigger_on``; a
-    breach that was escalated already is left alone, unless the run that followed it has died.
+    ``breach`` may hold its `metric`, and `trigger_on` as in `escalation_mapping`.
     """
-    number = stackflow_number(pack, incident_id)
-    if begin:
-        return _begin(pack, number, sla_policy, run, metric, trigger_on)
-    return look(pack, number, sla_policy, run)
+    number = number_of(pack, incident_id)
+    steps: List[Step] = []
+    warnings: List[str] = []
 
+    def attempt() -> bool:
+        with pack.leases.hold("sla." + number, OVERDUE, pack.clock):
+            steps.append(_Look(pack, number, sla_policy).step(breach))
+        return True
 
-def look(pack: Pack, number: str, policy: str, run: str = RECONCILE) -> Step:
-    """Take the step of an escalation that is due; what another living run follows is left to it."""
-    text, recovered = pack.links.escalation(number, policy)
-    stored = decode(text)
-    if stored is None or not stored.active:
-        return Step(SKIPPED, "no escalation is under way", number)
-    if stored.run != run and not stored.overdue(pack.clock.now()):
-        return Step(ALREADY, "another run follows it", number, stored.pagerduty_id)
-    return _Look(pack, stored, run, recovered).step()
+    retry_on_conflict(pack, attempt, warnings)
+    steps[0].warnings += warnings
+    return steps[0]
 
 
 def overdue(pack: Pack) -> List[Tuple[str, str]]:
-    """Number and SLA policy of each escalation that stands still, for :func:`look`."""
-    found = filter(None, map(decode, pack.links.escalations()))
-    return [(one.number, one.policy) for one in found if one.overdue(pack.clock.now())]
+    """Return number and SLA policy of each escalation that stands still, for the reconcile."""
+    return [(one.number, one.policy) for one in pack.escalations.every()
+            if one.state in (STARTING, WAITING) and _seconds_left(pack, one) <= -OVERDUE]
 
 
-def _begin(pack: Pack, number: str, policy: str, run: str, metric: Optional[str],
-           trigger_on: Optional[str]) -> Step:
-    """Both sides are read before what is stored, so that whoever finds nothing stored has seen them
-    as they were before any escalation.
-    """
-    if mapping_of(pack.settings, policy, trigger_on) is None:
-        return Step(SKIPPED, "escalation_mapping names no policy for SLA %r" % policy, number)
-    pair, seen = _see(pack, number)
-    if pair.record is None:
-        raise no_record(number)
-    text, recovered = pack.links.escalation(number, policy)
-    seen = replace(seen, recovered=recovered)
-    now, stored = pack.clock.now(), decode(text)
-    if stored is not None and same_breach(follow(stored, seen), seen):
-        if stored.active and (stored.run == run or stored.overdue(now)):
-            return _Look(pack, stored, run, recovered).step()
-        if not stored.active:
-            pack.links.write_escalation(number, policy, encode(stored))  # expires 90 days from now
-        return Step(ALREADY, "this breach was escalated already: %s" % stored.state, number,
-                    stored.pagerduty_id, stored.dedup_key, level=stored.level)
-    fresh = begin_of(number, policy, run, metric, trigger_on, format_time(now), seen)
-    end = end_of(fresh, seen)
-    if end is not None:
-        return Step(SKIPPED, end[1], number, pair.incident_id, pair.link.dedup_key)
-    if not pair.link.joined and before_start(pack, pair.record):
-        return Step(SKIPPED, "created before the pack was installed", number)
-    pack.links.write_escalation(number, policy, encode(fresh))
-    return _Look(pack, fresh, run, recovered).step()
+def _seconds_left(pack: Pack, one: Escalation) -> float:
+    """Until a step is due: at once, or when people had their time to answer."""
+    minutes = pack.settings.escalation.unanswered_after_minutes if one.state == WAITING else 0
+    now = pack.clock.now()
+    return 60 * minutes - (now - (parse_time(one.begun) or now)).total_seconds()
+
+
+def _latest(stamps: Iterable[Any]) -> str:
+    """The latest of PagerDuty's own times; "0" without any."""
+    return max((format_time(time) for time in map(parse_time, stamps) if time), default="0")
 
 
 class _Look:
-    """One look at an escalation: takes the step that is due, if one is."""
+    """Both sides and the stored escalation at one step."""
 
-    def __init__(self, pack: Pack, stored: Escalation, run: str, recovered: Optional[str]) -> None:
-        self._pack = pack
-        self._stored = stored
-        self._now = replace(stored, run=run)
-        self._recovered = recovered
-        self._sent = 0
-        self._dead_end = ""
-        self._step: Optional[Step] = None
-        self._warnings: List[str] = []
+    def __init__(self, pack: Pack, number: str, policy: str) -> None:
+        self._pack, self._number, self._policy = pack, number, policy
+        self._stored, self._recovered = pack.escalations.read(number, policy)
+        self._pair = pair_of_command(pack, number)
+        incident = self._pair.incident
+        self._log = pack.rest.history(incident.id) if incident else []
 
-    def step(self) -> Step:
-        """Both sides are read anew after each write, and after one whose answer was lost."""
-        insist(self._pack, self._attempt, self._warnings)
-        step = self._step or self._go_on(self._now, "look again")
-        step.warnings = self._warnings
-        return step
+    def step(self, breach: Optional[Mapping[str, Any]]) -> Step:
+        """Take the step that is due."""
+        now = self._stored
+        if breach is not None and (now is None or not self._is_same(now)):
+            now = self._new(breach)
+        elif now is None:
+            return self._step(SKIPPED, "no escalation is under way")
+        elif now.state != STARTING and (breach is not None or now.state != WAITING):
+            return self._step(ALREADY, "escalated already: %s" % now.state)
+        end = self._end_of(now)
+        if end and now is not self._stored:
+            return self._step(SKIPPED, end)
+        if end:
+            return self._step(DONE, end, now._replace(state=end))
+        if now.state == STARTING:
+            return self._start(now)
+        if _seconds_left(self._pack, now) > 0:
+            return self._step(ALREADY, "people have time left to answer", now)
+        minutes = self._pack.settings.escalation.unanswered_after_minutes
+        return self._call_last(now, "no acknowledgement in %g minutes" % minutes)
 
-    def _attempt(self) -> bool:
-        pair, seen = _see(self._pack, self._stored.number, self._recovered)
-        now = follow(self._now, seen)
-        if now != self._now:
-            self._remember(now)  # what the incident was like before anything is written to it
-        entry = mapping_of(self._pack.settings, now.policy, now.trigger_on)
-        before = now.state
-        if before == STARTING and entry and seen.open_incident:
-            now = self._started(now, seen, seen.open_incident, entry.escalation_policy_id)
-        end = end_of(now, seen)
-        if end is not None:
-            if before == WAITING and self._sent:  # the next level was alerted, and has answered
-                now = replace(now, level=now.level + 1)
-            self._step = self._end(now, *end)
-        elif entry is None:
-            self._step = self._end(now, DROPPED, "escalation_mapping names no policy any more")
-        elif self._dead_end:
-            self._step = self._call_last(now, pair, seen, self._dead_end)
-        elif now.state != before:
-            self._step = self._go_on(now, "the escalation policy was started", DONE)
-        elif now.state == WAITING and self._seconds_left(now) > 0:
-            self._step = self._go_on(now, "there is time left to answer")
-        else:
-            try:
-                take = self._start if now.state == STARTING else self._climb
-                self._step = take(now, pair, seen, entry.escalation_policy_id)
-            except DeadEndError as error:
-                self._dead_end = error.reason
-        return self._step is not None
+    def _new(self, breach: Mapping[str, Any]) -> Escalation:
+        """An escalation of a new breach, with what was there before it."""
+        pair, policy = self._pair, self._policy
+        incident = pair.incident if pair.state != RESOLVED else None
+        return Escalation(
+            self._number, policy, STARTING, format_time(self._pack.clock.now()),
+            self._last_entry(),
+            breach.get("metric") or (FIRST_RESPONSE if "response" in policy.casefold() else ""),
+            breach.get("trigger_on"), self._recovered,
+            self._alert if incident else None, assigned(incident) if incident else "",
+            pair.record.assigned_to if pair.record else None)
 
-    def _started(self, now: Escalation, seen: Seen, incident: PagerDutyIncident,
-                 policy_id: str) -> Escalation:
-        """The escalation with its people alerted, once they are; whatever they did since."""
-        if self._sent < 2 and not is_started(now, incident, seen, policy_id):
-            return now
-        if incident.escalation_policy_id != policy_id:
-            raise PackError("PagerDuty accepted escalation policy %s for %s and shows another one" %
-                            (policy_id, incident.id), "start it in PagerDuty", retryable=True)
-        self._note(now, incident, "PagerDuty's escalation policy %s was started" %
+    def _is_same(self, one: Escalation) -> bool:
+        """Whether neither a recovery nor a reopening since lets the same SLA be breached again."""
+        return (self._recovered in (None, one.recovered) and
+                (one.dedup_key is None or self._alert in (None, one.dedup_key)) and
+                self._last_entry(RESOLVES) <= one.at)
+
+    @property
+    def _alert(self) -> Optional[str]:
+        """Names the pair's alert: a merge keeps it, a reopening in StackFlow opens another one."""
+        return self._pair.link.dedup_key or self._pair.link.pagerduty_id
+
+    def _last_entry(self, kind: str = "") -> str:
+        """PagerDuty's own time of the last entry in its log, or of the last of a kind."""
+        return _latest(entry.get("created_at") for entry in self._log
+                       if kind in ("", entry.get("type")))
+
+    def _end_of(self, one: Escalation) -> str:
+        """Why an escalation ends now; "" where it goes on."""
+        pack, pair, record = self._pack, self._pair, self._pair.record
+        if record is None or (record.state in DONE_STATES or pair.state == RESOLVED) and not (
+                REOPENS.intersection(decide_pair(pack, pair).writes)):
+            return RESOLVED
+        if self._recovered not in (None, one.recovered):
+            return "the SLA has recovered"
+        if not self._is_same(one):
+            return "resolved and reopened since"
+        if self._last_entry(ACKNOWLEDGES) > one.at:
+            return "acknowledged in PagerDuty"
+        if record.assigned_to and not same_name(record.assigned_to, one.assignee):
+            return "taken by a person in StackFlow"
+        if one.metric == FIRST_RESPONSE and (
+                pair.state == ACKNOWLEDGED or record.state in ATTENDED_STATES):
+            return "somebody has responded"
+        if mapping_of(pack.settings, one.policy, one.trigger_on) is None:
+            return "escalation_mapping names no policy for SLA %r" % one.policy
+        return "" if pair.link.joined else before_install(pack, record.created_at)
+
+    def _start(self, now: Escalation) -> Step:
+        """Start the policy, on an incident that is opened where none is open."""
+        pack, entry = self._pack, mapping_of(self._pack.settings, now.policy, now.trigger_on)
+        assert entry is not None
+        pack.escalations.write(now)  # what was there before a write
+        try:
+            if self._pair.incident is None or self._pair.state == RESOLVED:
+                self._pair = open_incident(pack, self._pair)
+            assert self._pair.incident is not None
+            incident = assign(pack, self._pair.incident, entry.escalation_policy_id, None,
+                              now.assigned)
+        except DeadEndError as error:
+            return self._call_last(now, error.message)
+        self._note(now, "PagerDuty's escalation policy %s was started" %
                    incident.escalation_policy_name)
-        return self._waiting(now, 1, seen)
+        at = _latest(at for _, at in incident.assignments)
+        at = at.rstrip("Z") if at >= now.at else now.at  # no Z: an answer in this second is later
+        return self._step(DONE, "the escalation policy was started", now._replace(
+            state=WAITING, begun=format_time(pack.clock.now()), at=at, dedup_key=self._alert))
 
-    def _start(self, now: Escalation, pair: Pair, seen: Seen, policy_id: str) -> Optional[Step]:
-        """Put the incident on the policy; None where a write was made, to be looked at."""
-        incident = seen.open_incident
-        if incident is None:
-            if open_incident(self._pack, pair):
-                return None
-            return self._call_last(now, pair, seen, "PagerDuty shows no incident")
-        self._put(incident, {"escalation_level": 1} if self._sent else
-                  {"escalation_policy": policy_reference(policy_id)})
-        return None
-
-    def _climb(self, now: Escalation, pair: Pair, seen: Seen, policy_id: str) -> Optional[Step]:
-        """Alert the next level, unless somebody was assigned since; None as above."""
-        level, most = now.level + 1, self._pack.settings.escalation.max_levels
-        incident = seen.open_incident
-        if level > most:
-            return self._call_last(now, pair, seen, "%d levels were alerted" % most)
-        if incident is None:
-            return self._go_on(now, "PagerDuty does not show the incident")
-        if self._sent or seen.assigned != now.assigned:
-            return self._go_on(self._waiting(now, level, seen), "level %d was alerted" % level,
-                               DONE)
-        fields: Dict[str, Any] = {"escalation_level": level}
-        if incident.escalation_policy_id != policy_id:  # a person, or a move, has changed it
-            fields["escalation_policy"] = policy_reference(policy_id)
-        self._put(incident, fields)
-        return None
-
-    def _put(self, incident: PagerDutyIncident, fields: Dict[str, Any]) -> None:
-        put(self._pack, incident, fields)
-        self._sent += 1
-
-    def _call_last(self, now: Escalation, pair: Pair, seen: Seen, why: str) -> Step:
-        """Alert the default service, as part of the pair. That may be repeated: it has a dedup key.
-        """
-        pack, record, incident = self._pack, pair.record, seen.open_incident
+    def _call_last(self, now: Escalation, why: str) -> Step:
+        """Alert the default service as part of the pair; the dedup key lets it be repeated."""
+        pack, pair, settings = self._pack, self._pair, self._pack.settings
+        record = pair.record
         assert record is not None
-        settings = pack.settings
+        place = pair.incident.service_id if pair.incident else pair.link.there.get("place")
         entry = (entry_of_service(settings, settings.default_service_id) or
-                 entry_of_service(settings, (incident or pair.link).service_id) or
+                 entry_of_service(settings, place) or
                  route_for_opening(settings, record.assignment_group, record.category).mapping)
         key = last_resort_key(settings.stackflow.host, now.number, pair.link.dedup_key)
-        key_fingerprint = fingerprint(entry.integration_key)
-        pack.links.remember_last_resort(now.number, key_fingerprint)
-        self._warnings += send_trigger(pack, record, entry, key, CRITICAL, "Nobody answered: ")
+        warnings = send_trigger(pack, record, entry, key, CRITICAL)
         if not wait_for_incidents(pack, key):
             raise invisible(pack, entry, "the alert of last resort for %s" % now.number)
-        self._note(now, incident, "nobody answered (%s); %s was alerted as a last resort" % (
+        self._note(now, "nobody answered (%s); %s was alerted as a last resort" % (
             why, entry.service_name))
-        pack.links.remember_last_resort(now.number, key_fingerprint)
-        pair, seen = _see(pack, now.number)
-        if seen.over:  # whoever resolved the pair meanwhile came too early for this alert
-            settle(pack, pair, Words())
-        return self._end(now, UNANSWERED, "nobody answered: %s" % why)
+        pack.links.remember_last_resort(now.number, fingerprint(entry.integration_key))
+        self._pair = pair_of_command(pack, now.number)
+        if self._end_of(now) == RESOLVED:  # while the alert was sent
+            settle(pack, self._pair)
+        step = self._step(DONE, "nobody answered: %s" % why, now._replace(state=UNANSWERED))
+        step.warnings += warnings
+        return step
 
-    def _note(self, now: Escalation, incident: Optional[PagerDutyIncident], text: str) -> None:
+    def _note(self, now: Escalation, text: str) -> None:
         begun = now.begun.partition(".")[0].replace("T", " ")
-        note(self._pack, now.number, incident,
-             "SLA %s, escalation of %s UTC: %s" % (now.policy, begun, text), look_first=True)
+        add_notes(self._pack, self._pair, "SLA %s, escalation of %s UTC: %s" % (
+            now.policy, begun, text), look_first=True)
 
-    def _waiting(self, now: Escalation, level: int, seen: Seen) -> Escalation:
-        """The escalation with the people of a level having time to answer, from now on."""
-        time = timedelta(minutes=self._pack.settings.escalation.acknowledge_timeout_minutes)
-        return replace(now, state=WAITING, level=level, assigned=seen.assigned, at=seen.at,
-                       look_at=format_time(self._pack.clock.now() + time))
-
-    def _go_on(self, now: Escalation, reason: str, outcome: str = ALREADY) -> Step:
-        self._remember(now)
-        wait = max(1, min(LONGEST_WAIT, math.ceil(self._seconds_left(now))))
-        return Step(outcome, reason, now.number, now.pagerduty_id, now.dedup_key, go_on=True,
-                    wait_seconds=wait, level=now.level)
-
-    def _end(self, now: Escalation, state: str, reason: str) -> Step:
-        self._remember(replace(now, state=state))
-        return Step(DONE, reason, now.number, now.pagerduty_id, now.dedup_key, level=now.level,
-                    unanswered=state == UNANSWERED)
-
-    def _remember(self, now: Escalation) -> None:
-        if now != self._stored:
-            self._pack.links.write_escalation(now.number, now.policy, encode(now))
-        self._stored = self._now = now
-
-    def _seconds_left(self, now: Escalation) -> float:
-        due = parse_time(now.look_at)
-        return (due - self._pack.clock.now()).total_seconds() if due else 0.0
-
-
-def _see(pack: Pack, number: str, recovered: Optional[str] = None) -> Tuple[Pair, Seen]:
-    """Both sides as they are; PagerDuty's log is read last, right before anything is written."""
-    pair = read_pair(pack, number)
-    now, decision = situation(pack, pair), decide(pack, pair, may_trigger=True)
-    resolved = now.stackflow in (None,) + merge.DONE_STATES or now.pagerduty == merge.RESOLVED
-    reopening = {merge.TRIGGER, merge.SET_IN_PROGRESS, merge.REPLACE}
-    taken = pack.settings.auto_acknowledge and now.assignee == merge.ANOTHER
-    return pair, Seen(
-        over=resolved and not reopening.intersection(decision.pagerduty + decision.stackflow),
-        responded=now.pagerduty == merge.ACKNOWLEDGED or now.stackflow in ATTENDED_STATES or taken,
-        recovered=recovered,
-        reopened_at=pair.record.fields.get("reopened_at") if pair.record else None,
-        assignee=pair.record.assigned_to if pair.record else None,
-        dedup_key=pair.link.dedup_key, incident=pair.incident,
-        history=pack.rest.history(pair.incident.id) if pair.incident else ())
+    def _step(self, outcome: str, reason: str, now: Optional[Escalation] = None) -> Step:
+        """What the step came to; ``now`` is stored where it is news."""
+        step = Step(outcome, reason, self._number, self._pair.incident_id,
+                    self._pair.link.dedup_key)
+        if now is not None:
+            if now != self._stored:
+                self._pack.escalations.write(now)
+            left = math.ceil(_seconds_left(self._pack, now))
+            step.go_on, step.wait_seconds = now.state == WAITING, max(1, min(LONGEST_WAIT, left))
+            step.unanswered = now.state == UNANSWERED
+        return step

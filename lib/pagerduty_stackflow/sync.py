@@ -1,31 +1,42 @@
-"""What the actions do: one function for each, all of them by way of the merge."""
+"""The loop that every way in goes through: observe both sides, decide, write, remember.
+
+Each write reads what it must right before, and can be repeated. Where another run wrote to the pair
+meanwhile, the loop starts again.
+"""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Callable, List, Mapping, Optional
 
-from . import merge
-from .deciding import agreed, decide, keeps_team, situation
+from . import to_pagerduty as pagerduty
+from .decide import (ACKNOWLEDGE, ACKNOWLEDGED, CREATE, DONE_STATES, MOVE, REPLACE, RESOLVE,
+                     RESOLVED, SET_VALUES, TRIGGER, TRIGGERED, Decision, Policy, decide)
 from .errors import BadInputError, ConflictError, NotFoundError, PackError
-from .incidents import StackFlowIncident, is_stackflow_number, pagerduty_id_of_mark, parse_time
+from .fields import NOBODY, PAGERDUTY, STACKFLOW, VALUES
+from .incidents import (PRIORITIES, StackFlowIncident, is_stackflow_number, pagerduty_id_of_mark,
+                        parse_time, priority_named, reaches)
 from .links import Link
+from .matching import find_incident, numbers_by_marks, numbers_of, owner_of_mark
 from .pack import ALREADY, DONE, SKIPPED, Outcome, Pack, combined
-from .pairs import About, Pair, find_incident, numbers_by_marks, numbers_of, read_pair
+from .pairs import Given, Pair, UnreadableError, now_of, observe, seen_now
 from .routing import entry_of_service, unmapped_group
 from .stackflow.records import canonical_record
+from .to_pagerduty import WriteContext, WriteLog
 from .transport import MAX_WAIT, OutcomeUnknownError
-from .writing import Done, Words, carry_out, patch_state, routing_key
 
 FRESH = timedelta(seconds=60)
-"""An event of this age is taken at its word; what waited longer is read again before anything is
+"""Age up to which an event is enough; one that waited longer is read again before anything is
 decided.
 """
 ROUNDS = 4
-"""How often a run reads and decides again when somebody else moved a record."""
+"""How often a run looks and decides again when somebody else moved a record."""
 FIRST_WAIT = 0.5
 """Seconds before it does so for the first time; doubled each time, while `http.total_seconds` last.
 """
+
+Objection = Callable[[Optional[datetime]], str]
+"""Says from its creation time why not to open the other side of an incident; "" for no reason."""
 
 
 def trigger_incident(pack: Pack, incident_id: str, incident: Optional[Mapping[str, Any]] = None,
@@ -36,120 +47,118 @@ def trigger_incident(pack: Pack, incident_id: str, incident: Optional[Mapping[st
     ``incident`` is the record as an event carried it; it is read where absent. ``force``: a person
     asked, so threshold and first run do not count.
     """
-    number = stackflow_number(pack, incident_id)
-    hint = _hint(pack, number, incident)
-    stored = pack.links.read(number)[0]
-    pair = _taken_at_its_word(pack, hint, stored) or (
-        read_pair(pack, number, hint=hint, known=Pair.unread(number, stored)))
+    number = number_of(pack, incident_id)
+    pair = _pair_of_event(pack, number, incident)
     if pair.record is None:
         raise no_record(number)
-    if not pair.link.joined and not force and before_start(pack, pair.record):
-        return _nothing("created before the pack was installed; force overrides that", None, number)
-    return settle(pack, pair, Words(), may_trigger=True, force=force)
+    return settle(pack, pair, force=force)
 
 
-def acknowledge_incident(pack: Pack, incident_id: str, by: Optional[str] = None,
-                         incident: Optional[Mapping[str, Any]] = None) -> Outcome:
-    """Acknowledge in PagerDuty: for an event as the merge decides, and as who is assigned by then;
-    else because a person asked.
+def settle_event(pack: Pack, incident_id: str, incident: Mapping[str, Any],
+                 context: WriteContext) -> Outcome:
+    """Settle the pair of a StackFlow event, whose record is ``incident``; NotFoundError where
+    neither side has it.
     """
-    words = Words(by if incident is None else None)
-    return _towards_pagerduty(pack, incident_id, incident, words, merge.ACKNOWLEDGED)
+    number = number_of(pack, incident_id)
+    return settle(pack, _pair_of_event(pack, number, incident, waits=True), context)
 
 
-def resolve_incident(pack: Pack, incident_id: str, by: Optional[str] = None,
-                     resolution: Optional[str] = None,
-                     incident: Optional[Mapping[str, Any]] = None) -> Outcome:
-    """Resolve in PagerDuty: for an event as the merge decides, else because a person asked."""
-    return _towards_pagerduty(pack, incident_id, incident, Words(by, resolution), merge.RESOLVED)
+def settle_number(pack: Pack, number: str, given: Given = Given()) -> Outcome:
+    """Settle the pair of a record as both sides are now; NotFoundError where neither side has it.
+    """
+    pair = observe(pack, number, pack.links.read(number)[0], given)
+    if pair.record is None and pair.incident is None:
+        raise no_record(number)
+    return settle(pack, pair)
+
+
+def settle_incident(pack: Pack, incident_id: str,
+                    context: Optional[WriteContext] = None) -> Optional[Outcome]:
+    """Settle every record of a PagerDuty incident, as a merge can have put several on one; None
+    where it has none.
+    """
+    linked = pack.links.numbers(incident_id)
+    given = Given(incident_id=incident_id, numbers=linked)
+    outcomes: List[Outcome] = []
+    failures: List[PackError] = []
+    for number in linked or numbers_by_marks(pack, incident_id):
+        try:
+            pair = observe(pack, number, pack.links.read(number)[0], given)
+            if pair.incident is not None and incident_id not in (
+                    pair.incident.id, pair.link.pagerduty_id):
+                outcomes.append(nothing("%s has a newer incident, %s" % (number, pair.incident.id),
+                                        incident_id, number))
+            else:
+                outcomes.append(settle(pack, pair, context))
+        except PackError as error:  # the other records shall not wait for this one
+            failures.append(error)
+    if failures:
+        raise failures[0]
+    return combined(outcomes) if outcomes else None
 
 
 def create_stackflow_incident(pack: Pack, incident_id: str,
                               incident: Optional[Mapping[str, Any]] = None) -> Outcome:
-    """Create the StackFlow record of a PagerDuty incident, unless it has one; ends with a merge.
+    """Create the StackFlow record of a PagerDuty incident, unless it has one, and settle the pair.
 
     ``incident`` (what the event said) is not needed: PagerDuty is read, as it may have moved on.
     """
     if is_stackflow_number(incident_id):
         raise BadInputError("%s is a StackFlow number" % incident_id,
                             "give a PagerDuty incident id")
-    settled = settle_all(pack, incident_id, Words())
+    settled = settle_incident(pack, incident_id)
     if settled is not None:
         return settled
     found = pack.rest.incident(incident_id)
     if found.merged_into:
-        return _nothing("merged in PagerDuty into %s before a record was created" %
-                        found.merged_into, incident_id)
-    entry = entry_of_service(pack.settings, found.service_id)
-    if entry is None:
-        return _nothing("service %s (%s) is not in service_mapping" %
-                        (found.service_id, found.service_name), incident_id)
-    start = parse_time(pack.links.start())
-    if start and found.created_at and found.created_at < start:
-        return _nothing("opened before the pack was installed", incident_id)
-    return settle(pack, Pair(Link("", pagerduty_id=found.id, service_id=found.service_id,
-                                  rest_only=True), None, found, searched=True), Words())
+        return nothing("merged in PagerDuty into %s before a record was created" %
+                       found.merged_into, incident_id)
+    if entry_of_service(pack.settings, found.service_id) is None:
+        return nothing("service %s (%s) is not in service_mapping" %
+                       (found.service_id, found.service_name), incident_id)
+    return settle(pack, Pair(Link(""), None, found))
 
 
 def set_stackflow_state(pack: Pack, incident_id: str, state: str, note: Optional[str] = None,
                         by: Optional[str] = None) -> Outcome:
-    """Bring StackFlow to PagerDuty's state (id of PagerDuty), or write a state as asked (StackFlow
-    number).
+    """Settle the records of a PagerDuty incident, or write a state to a StackFlow number as a
+    person asks.
     """
-    if state not in (merge.SET_IN_PROGRESS, merge.SET_RESOLVED):
+    if state not in ("in_progress", "resolved"):
         raise BadInputError("state is %r" % state, "give in_progress or resolved")
+    signed = "%s: %s" % (by, note) if note and by else note
     if is_stackflow_number(incident_id):
-        return _write_state(pack, incident_id, state, _signed(note, by))
-    return settle_all(pack, incident_id, Words(note=_signed(note, by))) or _nothing(
-        "there is no StackFlow record yet; create_stackflow_incident ends with a merge of both "
-        "states", incident_id)
+        from .commands import write_state
+        return write_state(pack, incident_id, state, signed)
+    return settle_incident(pack, incident_id, WriteContext(note=signed)) or nothing(
+        "there is no StackFlow record yet; create_stackflow_incident settles both states",
+        incident_id)
 
 
-def _towards_pagerduty(pack: Pack, incident_id: str, incident: Optional[Mapping[str, Any]],
-                       words: Words, state: str) -> Outcome:
-    if not is_stackflow_number(incident_id) and not numbers_of(pack, incident_id):
-        return _ask(pack, Pair(Link("", rest_only=True), None, pack.rest.incident(incident_id)),
-                    words, state)
-    number = stackflow_number(pack, incident_id)
-    link = pack.links.read(number)[0]
-    if incident is None and link is not None and not words.resolution:
-        if _answers_to_events(pack, link):
-            return _ask(pack, Pair(link, None, stored=link), words, state)
-    pair = pair_of_event(pack, number, link, incident)
-    return _ask(pack, pair, words, state) if incident is None else settle(pack, pair, words)
+def _pair_of_event(pack: Pack, number: str, incident: Optional[Mapping[str, Any]],
+                   waits: bool = False) -> Pair:
+    """The pair as an event's record shows it where that is enough, else both sides as they are.
 
-
-def pair_of_event(pack: Pack, number: str, link: Optional[Link],
-                  incident: Optional[Mapping[str, Any]], told: Optional[str] = None) -> Pair:
-    """The pair as an event's record shows it where that is enough, else both sides as they are;
-    NotFoundError where neither has it.
-
-    ``link`` is what the datastore has; ``told``: see Pair.
+    ``waits``: whoever is opening the pair just now shall look again; NotFoundError where neither
+    side has it.
     """
-    hint = _hint(pack, number, incident)
-    pair = _taken_at_its_word(pack, hint, link) if link is not None and link.joined else None
+    event = event_record(pack, number, incident)
+    stored = pack.links.read(number)[0]
+    is_open = stored is not None and stored.joined
+    pair = from_event(pack, event, stored) if is_open or not waits else None
     if pair is not None:
-        pair.told = told
         return pair
-    if link is None or not link.joined:
-        pack.links.wait(number)  # whoever is opening the pair just now will look again
-    pair = read_pair(pack, number, hint=hint, told=told, known=Pair.unread(number, link))
-    if pair.record is None and pair.incident is None:
+    if waits and not is_open:
+        pack.links.wait(number)
+    pair = observe(pack, number, stored, Given(event_record=event))
+    if waits and pair.record is None and pair.incident is None:
         raise no_record(number)
     return pair
 
 
-def _answers_to_events(pack: Pack, link: Link) -> bool:
-    """Whether an event by the routing key that opened it reaches the incident, which was open when
-    last seen and is no other record's too.
-    """
-    return link.pagerduty in (merge.OPEN, merge.ACKNOWLEDGED) and not link.shared and (
-        routing_key(pack.settings, link) is not None)
-
-
-def _hint(pack: Pack, number: str,
-          incident: Optional[Mapping[str, Any]]) -> Optional[StackFlowIncident]:
-    """The record as an event carried it; None where it is another's or there is none."""
+def event_record(pack: Pack, number: str,
+                 incident: Optional[Mapping[str, Any]]) -> Optional[StackFlowIncident]:
+    """Return the record as an event carried it; None where it is another's or there is none."""
     if not incident:
         return None
     states = pack.settings.stackflow.states
@@ -157,88 +166,197 @@ def _hint(pack: Pack, number: str,
     return record if record.number == number else None
 
 
-def _taken_at_its_word(pack: Pack, hint: Optional[StackFlowIncident],
-                       link: Optional[Link]) -> Optional[Pair]:
-    """The pair as an event shows it, where nothing has to be read: the hot path, without a REST
-    key.
+def from_event(pack: Pack, event: Optional[StackFlowIncident],
+               stored: Optional[Link]) -> Optional[Pair]:
+    """Return the pair as an event shows it, where nothing has to be read: the hot path, without a
+    REST key; None where both sides have to be read.
 
-    The record has to be whole, fresh and not older than what was applied. Then it is enough where
+    The record has to be whole, fresh and not older than what was seen. Then it is enough where
     nothing is to be written; where the incident answers to events; or where the record is new to
-    us, neither reopened nor born in PagerDuty.
+    the pack, neither reopened nor born in PagerDuty.
     """
-    if hint is None or not hint.is_complete or hint.updated_at is None:
+    if event is None or not event.is_complete or event.updated_at is None:
         return None
-    if abs(pack.clock.now() - hint.updated_at) > FRESH:
+    if abs(pack.clock.now() - event.updated_at) > FRESH:
         return None
-    if link is None:
-        known = hint.reopened_at or pagerduty_id_of_mark(hint.description)
-        return None if known else Pair(Link(hint.number), hint)
-    applied = parse_time(link.stackflow_at)
-    if applied and hint.updated_at < applied or link.writing:
+    if stored is None:
+        known = event.reopened_at or pagerduty_id_of_mark(event.description)
+        return None if known else Pair(Link(event.number), event)
+    if not _is_next(event, stored) or stored.target or stored.expected(STACKFLOW):
         return None
-    if link.stackflow == merge.RESOLVED and hint.state not in merge.DONE_STATES:
-        return None  # opened again: PagerDuty tells whether before or after its own resolve
-    if link.stackflow != merge.RESOLVED:  # stamps of whole seconds, and resolves that nobody saw
-        earlier = link.assignee and not hint.assigned_to  # its creation, told once more
-        if hint.updated_at == applied and (hint.state in merge.DONE_STATES or earlier):
-            return None
-        if hint.reopened_at and (applied is None or hint.reopened_at > applied):
-            return None
-    pair = Pair(link, hint, stored=link)
-    decision = decide(pack, pair, True)
-    if decision.hands_over or decision.writes and not _answers_to_events(pack, link):
-        return None
-    return pair
+    pair = Pair(stored, event)
+    pair.stored = stored
+    pair.state = stored.expected(PAGERDUTY).get("state", stored.there.get("state"))
+    if pair.state == ACKNOWLEDGED:
+        pair.state = TRIGGERED  # it may be un-acknowledged since; once more does no harm
+    decision = decide_pair(pack, pair)
+    reaches_it = {ACKNOWLEDGE, RESOLVE}.issuperset(decision.writes) and (
+        pagerduty.event_key(pack.settings, stored) is not None)
+    return None if decision.unroutable or decision.writes and not reaches_it else pair
 
 
-def _ask(pack: Pack, pair: Pair, words: Words, state: str) -> Outcome:
-    """A person's command: written to PagerDuty where it is open. What was agreed stays, so its
-    webhook carries it over.
+def _is_next(event: StackFlowIncident, stored: Link) -> bool:
+    """Whether an event shows what came after the last look for certain."""
+    at, changed = parse_time(stored.here.get("at")), event.updated_at
+    assert changed is not None
+    if at and changed < at:
+        return False
+    if stored.here.get("state") in DONE_STATES:
+        return event.state in DONE_STATES  # else PagerDuty tells which side's change came last
+    # Stamps of whole seconds, and resolves that nobody saw.
+    earlier = bool(stored.here.get("acknowledgement")) and not event.assigned_to
+    if changed == at and (event.state in DONE_STATES or earlier):
+        return False
+    return not (event.reopened_at and (at is None or event.reopened_at > at))
+
+
+def policy_of(pack: Pack, record: Optional[StackFlowIncident], force: bool = False) -> Policy:
+    """Return the settings that a decision about a record depends on."""
+    settings = pack.settings
+    pages = reaches(record.priority if record else None, settings.priority_threshold)
+    return Policy(settings.bidirectional_sync, settings.auto_acknowledge, pages, force,
+                  {field.name: field.direction(settings) for field in VALUES})
+
+
+def decide_pair(pack: Pack, pair: Pair, force: bool = False) -> Decision:
+    """Return what follows for a pair. Raises UnreadableError where an unknown priority would
+    decide.
     """
-    there = situation(pack, pair).pagerduty
-    if there in (merge.ABSENT, merge.RESOLVED, merge.MERGED):
-        reason = ("resolved in PagerDuty already" if there == merge.RESOLVED else
-                  "no PagerDuty incident is open for it")
-        return report(pair, ALREADY if there == state else SKIPPED, reason, Done())
-    if there == state and pair.incident is not None:
-        return report(pair, ALREADY, "%s in PagerDuty already" % state, Done())
-    write = merge.ACKNOWLEDGE if state == merge.ACKNOWLEDGED else merge.RESOLVE
-    done = Done()
-    carry_out(pack, pair, merge.Decision("asked", "", "", pagerduty=(write,)), words, done)
-    if pair.link.number and pair.link != pair.stored:
-        pack.links.write(pair.link)
-    return report(pair, DONE if done.writes else SKIPPED, "asked by a person", done)
+    if pair.link.successor:
+        return Decision("carried on in %s" % pair.link.successor)
+    record, policy = pair.record, policy_of(pack, pair.record, force)
+    if (record is not None and record.priority and record.state not in DONE_STATES and not (
+            force or pair.link.joined or priority_named(record.priority) in PRIORITIES)):
+        raise UnreadableError("%s has the priority %r, which the pack does not know, so nobody was "
+                              "paged" % (record.number, record.priority),
+                              "set it to one of %s in StackFlow" % ", ".join(PRIORITIES))
+    return decide(pair.link.seen, now_of(pack, pair), policy)
 
 
-def settle(pack: Pack, pair: Pair, words: Words, may_trigger: bool = False,
-           force: bool = False) -> Outcome:
-    """Decide, write, remember; read both sides and decide again when somebody else was there
-    meanwhile. RoutingError, after all other writes, for a group that no entry pages.
+def settle(pack: Pack, pair: Pair, context: Optional[WriteContext] = None, force: bool = False,
+           objection: Optional[Objection] = None) -> Outcome:
+    """Decide, write, remember; look and decide again when somebody else was there meanwhile.
+
+    ``objection`` says why not to open the other side; by default, that it was created before the
+    pack was installed. RoutingError, after all other writes, for a group that no entry pages.
     """
-    done = Done()
-    decisions: List[merge.Decision] = []
+    context = context or WriteContext()
+    log = context.log
+    decisions: List[Decision] = []
 
     def attempt() -> bool:
         nonlocal pair
         if decisions:
-            pair = _read_again(pack, pair)
-        decisions.append(decide(pack, pair, may_trigger, force))
-        decisions[-1] = carry_out(pack, pair, decisions[-1], words, done)
-        return not _remember(pack, pair, decisions[-1])
+            pair = _look_again(pack, pair, TRIGGER in log.names)
+        decision = decide_pair(pack, pair, force)
+        if decision.opens and not force:
+            decision = _object(pack, pair, decision, objection)
+        decisions.append(decision)
+        if context.dry_run:
+            log.names += decision.writes
+            return True
+        apply(pack, pair, decision, context)
+        return not _remember(pack, pair, decision)
 
-    insist(pack, attempt, done.warnings)
-    reason = decisions[0].reason
-    if keeps_team(pack.settings, pair):
-        assert pair.record is not None
+    retry_on_conflict(pack, attempt, log.warnings)
+    if decisions[-1].unroutable and pair.record is not None:
         raise unmapped_group(pack.settings, pair.record.assignment_group)
-    if done.writes:
-        return report(pair, DONE, reason, done)
-    there_already = (decisions[-1].in_step or bool(done.found)) and not done.skipped
-    return report(pair, ALREADY if there_already else SKIPPED, reason, done)
+    if log.names:
+        return report(pair, DONE, decisions[0].reason, log)
+    in_sync = (decisions[-1].in_sync or bool(log.found)) and not log.skipped
+    return report(pair, ALREADY if in_sync else SKIPPED, decisions[0].reason, log)
 
 
-def insist(pack: Pack, attempt: Callable[[], bool], warnings: List[str]) -> None:
-    """Call ``attempt``, which reads, decides and writes, until it says that it is done.
+def _object(pack: Pack, pair: Pair, decision: Decision,
+            objection: Optional[Objection]) -> Decision:
+    """The decision, unless it would open what is too old."""
+    if TRIGGER in decision.pagerduty and pair.link.joined:
+        return decision
+    record, incident = pair.record, pair.incident
+    created = record.created_at if record else incident.created_at if incident else None
+    why = objection(created) if objection else before_install(pack, created)
+    return Decision(why) if why else decision
+
+
+def before_install(pack: Pack, created_at: Optional[datetime]) -> str:
+    """Return that an incident is older than the pack's first run here, if it is; else ""."""
+    start = parse_time(pack.start.read())
+    old = start is not None and created_at is not None and created_at < start
+    return "created before the pack was installed; force overrides that" if old else ""
+
+
+def apply(pack: Pack, pair: Pair, decision: Decision, context: WriteContext) -> None:
+    """Write to both sides, PagerDuty first. What was written is in the log also when a later write
+    fails.
+    """
+    before, log = pair.link, context.log
+    ends = pair.state == RESOLVED or RESOLVE in decision.pagerduty
+    for write in decision.pagerduty:
+        if write == TRIGGER:
+            pagerduty.trigger(pack, pair, decision, context)
+        elif write == ACKNOWLEDGE and TRIGGER not in decision.pagerduty:
+            pagerduty.acknowledge(pack, pair, context)
+        elif write == RESOLVE:
+            pagerduty.resolve(pack, pair, context)
+        elif write == MOVE:
+            pagerduty.move_incident(pack, pair, log)
+        elif write == SET_VALUES:
+            pagerduty.set_values(pack, pair, {
+                name: value for (side, name), value in decision.values.items()
+                if side == PAGERDUTY}, log)
+    if decision.stackflow:
+        from . import to_stackflow as stackflow  # paging writes nothing there
+        opening = {CREATE, REPLACE}.intersection(decision.stackflow)
+        for write in opening:
+            stackflow.create_record(pack, pair, write, log)
+        if opening != set(decision.stackflow):
+            stackflow.update_record(pack, pair, decision, context)
+    if before.last_resort and ends:
+        pagerduty.resolve_last_resort(pack, pair, before, log)
+
+
+def _remember(pack: Pack, pair: Pair, decision: Decision) -> bool:
+    """Store what was observed. True when a record was created, or another run wrote or waits
+    meanwhile, so that this one looks again.
+    """
+    created = CREATE in decision.stackflow
+    if not pair.link.number:
+        return created
+    link = seen_now(pair, decision.kept)
+    if link != pair.stored and (link.joined or link.closed):
+        pack.links.write(link)
+        pair.link, pair.wrote = link, True
+    if created or not pair.wrote:
+        return created
+    found, waiting = pack.links.read(link.number)
+    if waiting and link.joined:
+        pack.links.stop_waiting(link.number)
+        return True
+    return found != link
+
+
+def _look_again(pack: Pack, pair: Pair, triggered: bool) -> Pair:
+    """The pair as it is now. ``triggered``: this run did; another run may have sent its event
+    before the trigger, which PagerDuty drops then, so that it counts as not sent.
+    """
+    own, number = pair.link, pair.link.number
+    if not number:
+        assert pair.incident is not None
+        number = owner_of_mark(pack, pair.incident.id) or ""
+        if not number:
+            return Pair(own, None, find_incident(pack, pair.incident.id))
+    again = observe(pack, number, pack.links.read(number)[0], Given(own=own))
+    if triggered and again.link.dedup_key == own.dedup_key and again.state is not None and not (
+            again.incident and again.incident.status == RESOLVED):
+        here = dict(again.link.here, acknowledgement=own.here.get("acknowledgement", NOBODY))
+        again.link = again.link._replace(expects=own.expects, here=here)
+        again.state = (again.incident.status if again.incident else
+                       own.expected(PAGERDUTY).get("state"))
+    return again
+
+
+def retry_on_conflict(pack: Pack, attempt: Callable[[], bool], warnings: List[str]) -> None:
+    """Call ``attempt``, which looks, decides and writes, until it says that it is done.
 
     After a ConflictError or an OutcomeUnknownError it is called again, with a pause and a word in
     ``warnings``: ROUNDS times in all, lost answers not counted, while `http.total_seconds` last.
@@ -260,65 +378,8 @@ def insist(pack: Pack, attempt: Callable[[], bool], warnings: List[str]) -> None
             warnings.append("decided again after: %s" % error.message)
 
 
-def _remember(pack: Pack, pair: Pair, decision: merge.Decision) -> bool:
-    """Store what is agreed now. True when a record was created, or another run wrote or waits
-    meanwhile, so that this one looks again.
-    """
-    created = pair.record is not None and merge.CREATE in decision.stackflow
-    if not pair.link.number or decision.follow_merge:
-        return created
-    pair.link = link = agreed(pack, pair, decision)
-    if link == pair.stored or not (link.joined or link.closed):
-        return created
-    pack.links.write(link)
-    if created:
-        return True
-    found, waiting = pack.links.read(link.number)
-    if waiting and link.joined:
-        pack.links.stop_waiting(link.number)
-        return True
-    return found != link
-
-
-def settle_all(pack: Pack, incident_id: str, words: Words,
-               told: Optional[str] = None) -> Optional[Outcome]:
-    """Settle every record of a PagerDuty incident, as a merge can have put several on one; None where
-    it has none.
-    """
-    about = About(incident_id, pack.links.numbers(incident_id))
-    outcomes = []
-    failures = []
-    for number in about.numbers or numbers_by_marks(pack, incident_id):
-        try:
-            outcomes.append(_settle_about(pack, number, about, words, told))
-        except PackError as error:  # the other records shall not wait for this one
-            failures.append(error)
-    if failures:
-        raise failures[0]
-    return combined(outcomes) if outcomes else None
-
-
-def _settle_about(pack: Pack, number: str, about: About, words: Words,
-                  told: Optional[str]) -> Outcome:
-    pair = read_pair(pack, number, about=about, told=told)
-    named = about.incident_id
-    if pair.incident is not None and pair.incident.id != named and not pair.link.shared:
-        return _nothing("%s has a newer incident, %s" % (number, pair.incident.id), named, number)
-    return settle(pack, pair, words)
-
-
-def _read_again(pack: Pack, pair: Pair) -> Pair:
-    if pair.link.number:
-        return read_pair(pack, pair.link.number, mine=pair.link, told=pair.told)
-    assert pair.incident is not None
-    return Pair(pair.link, None, find_incident(pack, pair.incident.id))
-
-
-def stackflow_number(pack: Pack, incident_id: str) -> str:
-    """The StackFlow number that an id of either side stands for; NotFoundError where there is none.
-    """
-    if is_stackflow_number(incident_id):
-        return incident_id
+def number_of(pack: Pack, incident_id: str) -> str:
+    """Return the StackFlow number of an id of either side; NotFoundError where there is none."""
     numbers = numbers_of(pack, incident_id)
     if not numbers:
         raise NotFoundError("no StackFlow record belongs to PagerDuty incident %s" % incident_id,
@@ -326,44 +387,18 @@ def stackflow_number(pack: Pack, incident_id: str) -> str:
     return numbers[0]
 
 
-def _write_state(pack: Pack, number: str, state: str, note: Optional[str]) -> Outcome:
-    if not pack.settings.bidirectional_sync:
-        return _nothing("bidirectional_sync is off", None, number)
-    pair = read_pair(pack, number)
-    if pair.record is None:
-        raise no_record(number)
-    if pair.record.state == state:
-        return report(pair, ALREADY, "%s in StackFlow already" % state, Done())
-    if pair.record.state in merge.FINAL_STATES:
-        return report(pair, SKIPPED, "%s is final" % pair.record.state, Done())
-    done = Done()
-    patch_state(pack, pair, state, done)
-    if note:
-        pack.stackflow.add_note(number, note)
-    return report(pair, DONE, "asked by a person", done)
-
-
-def before_start(pack: Pack, record: StackFlowIncident) -> bool:
-    """Whether a record was created before the pack first ran here."""
-    start = parse_time(pack.links.start())
-    return bool(start and record.created_at and record.created_at < start)
-
-
 def no_record(number: str) -> PackError:
-    """The error for a number that StackFlow does not know."""
+    """Return the error for a number that StackFlow does not know."""
     return NotFoundError("StackFlow does not know %s" % number, "check the number")
 
 
-def _signed(note: Optional[str], by: Optional[str]) -> Optional[str]:
-    return "%s: %s" % (by, note) if note and by else note
-
-
-def _nothing(reason: str, incident_id: Optional[str], number: Optional[str] = None) -> Outcome:
+def nothing(reason: str, incident_id: Optional[str], number: Optional[str] = None) -> Outcome:
+    """Return the outcome of a run that had nothing to do."""
     return Outcome(SKIPPED, reason, stackflow_id=number, pagerduty_incident_id=incident_id)
 
 
-def report(pair: Pair, outcome: str, reason: str, done: Done) -> Outcome:
-    """What an action says of a pair: the reason, and what was written, found or left out."""
-    words = "; ".join([reason] + done.writes + done.found + done.skipped)
+def report(pair: Pair, outcome: str, reason: str, log: WriteLog) -> Outcome:
+    """Return what an action says of a pair: the reason, and what was written, found or left out."""
+    words = "; ".join([reason] + log.writes + log.found + log.skipped)
     return Outcome(outcome, words, pair.link.number or None, pair.incident_id, pair.link.dedup_key,
-                   done.warnings)
+                   log.warnings)

@@ -87,7 +87,7 @@ def public_mapping(entry: ServiceMapping) -> Mapping[str, Any]:
 
 def template_values(pack: Pack, pair: Pair) -> Dict[str, Any]:
     """The variables of every template: `incident`, `pagerduty` and `mapping`."""
-    service = pair.incident.service_id if pair.incident else pair.link.service_id
+    service = pair.incident.service_id if pair.incident else pair.link.there.get("place")
     entry = entry_of_service(pack.settings, service)
     shown = {name: value for name, value in pair.incident._asdict().items()
              if not hasattr(value, "tzinfo")} if pair.incident else None

@@ -1,24 +1,19 @@
-"""One way to make an HTTP call: one session, one table of what is tried again, one family of
-errors.
-"""
+"""HTTP calls: one session, one time budget, one rule of what is tried again."""
 
 from __future__ import annotations
 
-import os
 import random
-import socket
+import re
 import ssl
-import threading
 from typing import (Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Type,
                     TypeVar, Union)
 from urllib.parse import urlsplit
 
 import requests
-from urllib3.exceptions import HTTPError, NewConnectionError
+from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
 from urllib3.util.timeout import Timeout
 
-from .answers import error_of, may_retry, pause, pause_before_next
-from .bounded_json import loads
+from .answers import PROXY_HINT, error_of, may_retry, page_error, parse, pause, pause_before_next
 from .clock import Clock
 from .errors import ApiError
 from .settings import HttpSettings
@@ -43,62 +38,68 @@ class OutcomeUnknownError(ApiError):
 Written = TypeVar("Written")
 
 
-def write_once(write: Callable[[], Written], find: Callable[[], Optional[Written]]) -> Written:
-    """What ``write`` returns, or ``find`` where its answer was lost and it is there: it is looked up
-    before it is written a second time. OutcomeUnknownError where it is not there after that either.
+def write_once(write: Callable[[], Written], find: Callable[[], Optional[Written]],
+               look_first: bool = False) -> Written:
+    """Return what ``write`` returns, or what ``find`` finds after its answer was lost.
+
+    Before each further write, and with ``look_first`` before the first, it looks. Raises
+    OutcomeUnknownError if two writes got no answer and nothing is there.
     """
-    try:
-        return write()
-    except OutcomeUnknownError:
-        found = find()
-    if found is not None:
-        return found
-    try:
-        return write()
-    except OutcomeUnknownError:
-        found = find()
-        if found is None:
-            raise
-        return found
+    found = find() if look_first else None
+    if found is None:
+        try:
+            return write()
+        except OutcomeUnknownError:
+            found = find()
+    if found is None:
+        try:
+            return write()
+        except OutcomeUnknownError:
+            found = find()
+            if found is None:
+                raise
+    return found
 
 
-class Answer(NamedTuple):
-    """A successful answer; ``body`` is the parsed JSON, or None where there was none."""
+class Call(NamedTuple):
+    """A request. If it is not ``repeatable``, a second try might do the same thing twice."""
 
-    status: int
-    body: Any
-    headers: Mapping[str, str]
+    system: str
+    method: str
+    url: str
+    headers: Mapping[str, str] = {}
+    params: Sequence[Tuple[str, str]] = ()
+    json: Any = None
+    form: Optional[Mapping[str, str]] = None
+    repeatable: bool = True
 
+    @property
+    def name(self) -> str:
+        """What an error calls it: no header, no query, no body."""
+        return "%s %s %s" % (self.system, self.method, urlsplit(self.url).path)
 
-def no_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """An `auth` that changes nothing: it keeps requests from putting a netrc password over our
-    header.
-    """
-    return request
-
-
-class _Failure(NamedTuple):
-    """One try that failed; ``not_done``: it was surely not carried out. ``wait``: seconds that the
-    server asks to wait before the next.
-    """
-
-    error: ApiError
-    wait: Optional[float] = None
-    not_done: bool = False
+    @property
+    def secrets(self) -> List[str]:
+        """What a server must not echo into an error: gateways quote credentials."""
+        body = self.json if isinstance(self.json, dict) else {}
+        token = self.headers.get("Authorization", "").replace("token=", " ").rpartition(" ")[2]
+        found = [token, body.get("routing_key"), *body.get("AuthParameters", {}).values(),
+                 *(self.form or {}).values()]
+        return sorted((str(one) for one in found if one and len(one) >= 8), key=len, reverse=True)
 
 
 class Transport:
     """Makes the calls of one action run, or of one poll; ``requests`` counts what was sent.
 
-    A host that says that its rate limit is used up is left alone until the limit is renewed: a 429
-    would cost other clients of the account theirs.
+    If a host says that its rate limit is used up, the next call to it waits until the limit is
+    renewed: a 429 would cost other clients of the account theirs.
     """
 
     def __init__(self, http: HttpSettings, clock: Clock,
                  session: Optional[requests.Session] = None) -> None:
         self._http = http
         self._clock = clock
-        self._session = session
+        self._session = session or requests.Session()
         self._resume: Dict[str, float] = {}
         self.requests = 0
         self.renew()
@@ -107,218 +108,136 @@ class Transport:
         """Begin a new budget of RUN_SECONDS: a sensor lives on from poll to poll."""
         self._end = self._clock.monotonic() + RUN_SECONDS
 
-    def request(self, system: str, method: str, url: str, headers: Mapping[str, str],
-                params: Sequence[Tuple[str, str]] = (), data: Any = None,
-                form: Optional[Mapping[str, str]] = None, repeatable: bool = True) -> Answer:
-        """Make a call, with its retries, within `http.total_seconds`.
+    def request(self, call: Call) -> Any:
+        """Make a call, with its retries, within `http.total_seconds`, and return its JSON.
 
-        A call that is not ``repeatable`` is tried again only where it was surely not carried out
-        (refused connection, 429); otherwise OutcomeUnknownError says that it has to be looked up.
-        Raises ApiError or a subclass; never shows a header, a query value or a body of ours.
+        If it is not repeatable, it is tried again only if it was surely not carried out (refused
+        connection, 429). Otherwise OutcomeUnknownError says that it has to be looked up. Raises
+        ApiError or a subclass.
         """
-        if self._session is None:
-            self._session = requests.Session()
-        host, path = urlsplit(url)[1:3]
-        what = "%s %s %s" % (system, method, path)
-        options = {"headers": dict(headers, **{"User-Agent": USER_AGENT}), "params": list(params),
-                   "json": data, "data": form}
-        secrets = _secrets(headers, data, form)
-        self._wait_for_limit(host)
+        start = self._clock.monotonic()
+        resume = self._resume.pop(urlsplit(call.url).netloc, start)
+        if start < resume < self._end:
+            self._clock.sleep(resume - start)
         end = min(self._clock.monotonic() + self._http.total_seconds, self._end)
-        error = ApiError("%s: the time of this run is used up" % what,
-                         "run it again: it goes on from what is written by then", True, system)
+        error: Optional[ApiError] = ApiError(
+            "%s: the time of this run is used up" % call.name,
+            "run it again: it continues from what is written by then", True, call.system)
         tries = 0
-        while True:
-            left = end - self._clock.monotonic()
-            if left <= 0:
-                raise error
+        while self._clock.monotonic() < end:
             tries += 1
-            result = self._attempt(system, what, method, url, options, secrets,
-                                   min(left, self._http.timeout_seconds))
-            if isinstance(result, Answer):
-                self._note_limit(host, result.headers)
-                return result
-            error = result.error
-            if not repeatable and not result.not_done:
-                raise OutcomeUnknownError(error.message, error.hint, True, system, error.status,
-                                          error.code)
-            if not error.retryable:
-                raise error
-            delay = result.wait or random.uniform(0, min(MAX_WAIT, 2.0 ** tries))
-            if self._clock.monotonic() + delay >= end:
-                if tries > 1:
-                    error.message += " (%d tries)" % tries
-                    error.args = (error.message,)
-                raise error
+            body, error = self._attempt(call, min(end - self._clock.monotonic(),
+                                                  self._http.timeout_seconds))
+            if error is None:
+                return body
+            if not call.repeatable and not error.not_done:
+                raise OutcomeUnknownError(error.message, error.hint, True, call.system,
+                                          error.status)
+            delay = error.wait or random.uniform(0, min(MAX_WAIT, 2.0 ** tries))
+            if not error.retryable or self._clock.monotonic() + delay >= end:
+                break
             self._clock.sleep(delay)
+        assert error is not None
+        if tries > 1:
+            error.message += " (%d tries)" % tries
+        raise error
 
-    def _note_limit(self, host: str, headers: Mapping[str, str]) -> None:
-        wait = pause_before_next(headers, self._clock.now().timestamp())
-        if wait is not None:
-            self._resume[host] = self._clock.monotonic() + min(wait, LONGEST_WINDOW)
+    def _attempt(self, call: Call, seconds: float) -> Tuple[Any, Optional[ApiError]]:
+        """Make one try of at most ``seconds`` and return its JSON or its error.
 
-    def _wait_for_limit(self, host: str) -> None:
-        """Wait until a limit that is used up is renewed, unless the run ends before. The call's own
-        time begins after that.
+        The error is not raised here, so that it is chained to no exception of requests, which holds
+        URLs and headers.
         """
-        now = self._clock.monotonic()
-        resume = self._resume.pop(host, now)
-        if now < resume < self._end:
-            self._clock.sleep(resume - now)
-
-    def _attempt(self, system: str, what: str, method: str, url: str, options: Dict[str, Any],
-                 secrets: Sequence[str], limit: float) -> Union[Answer, _Failure]:
-        """One try of at most ``limit`` seconds. Errors are made here and raised by the caller, so
-        that no exception of requests, which holds URLs and headers, is chained to them.
-        """
-        assert self._session is not None
         self.requests += 1
-        end = self._clock.monotonic() + limit
+        end = self._clock.monotonic() + seconds
         try:
-            response = self._session.request(method, url, **dict(
-                options, timeout=Timeout(total=limit), allow_redirects=False, stream=True,
-                auth=no_netrc))
-            text = _read(response, max(0.0, end - self._clock.monotonic()))
-        except (requests.RequestException, HTTPError, OSError, ValueError) as error:
-            return _network_failure(system, what, error)
-        status = response.status_code
-        if text is None:
-            return _Failure(ApiError(
-                "%s: the answer is longer than %d bytes" % (what, MAX_BODY),
-                "check the base URL of %s; a proxy may be answering" % system, False, system,
-                status))
-        body = _parse(text)
+            response = self._session.request(
+                call.method, call.url, params=list(call.params), json=call.json, data=call.form,
+                headers=dict(call.headers, **{"User-Agent": USER_AGENT}),
+                auth=lambda request: request,  # else requests puts a password of netrc over ours
+                timeout=Timeout(total=seconds), allow_redirects=False, stream=True)
+            text = self._read(response, end)
+        except (requests.RequestException, HTTPError, OSError, ValueError) as broken:
+            return None, _network_error(call, broken)
+        status, now = response.status_code, self._clock.now().timestamp()
+        wait = pause_before_next(response.headers, now)
+        if wait is not None:
+            self._resume[urlsplit(call.url).netloc] = (
+                self._clock.monotonic() + min(wait, LONGEST_WINDOW))
+        body = None if text is None else parse(text)
+        if text is None or (200 <= status < 300 and text.strip() and body is None):
+            return None, ApiError("%s: the answer is %s" % (
+                call.name, "not JSON" if text is not None else "longer than %d bytes" % MAX_BODY),
+                "check the base URL of %s; a proxy may be answering" % call.system,
+                text is not None, call.system, status)
         if 200 <= status < 300:
-            if body is None and text.strip():
-                return _Failure(ApiError(
-                    "%s: the answer is not JSON" % what,
-                    "check the base URL of %s; a proxy may be answering" % system, True, system,
-                    status))
-            return Answer(status, body, response.headers)
-        wait = pause(status, response.headers, self._clock.now().timestamp())
-        return _Failure(error_of(system, what, status, body, secrets), wait,
-                        not_done=status == 429 or not may_retry(status))
+            return body, None
+        page = text.lstrip().startswith(b"<") and status >= 400 and not may_retry(status)
+        error = (page_error(call.system, call.name, status) if page else
+                 error_of(call.system, call.name, status, body, call.secrets))
+        error.wait = pause(status, response.headers, now)
+        error.not_done = status == 429 or not may_retry(status)
+        return None, error
+
+    def _read(self, response: requests.Response, end: float) -> Optional[bytes]:
+        """Read a body; None if it is too long. The time is looked at after each part."""
+        parts, size = [], 0
+        with response:
+            for part in response.iter_content(65536):
+                parts.append(part)
+                size += len(part)
+                if size > MAX_BODY:
+                    return None
+                if self._clock.monotonic() >= end:
+                    raise requests.exceptions.ReadTimeout("the body is too slow")
+        expected = response.headers.get("Content-Length", "")
+        if expected.isdecimal() and response.raw.tell() < int(expected):  # urllib3 1 does not look
+            raise requests.exceptions.ChunkedEncodingError("the body ended early")
+        return b"".join(parts)
 
 
-def _read(response: requests.Response, limit: float) -> Optional[bytes]:
-    """The body, within ``limit`` seconds; None where it is too long."""
-    parts, size = [], 0
-    with response, _Deadline(response, limit):
-        for part in response.iter_content(65536):
-            parts.append(part)
-            size += len(part)
-            if size > MAX_BODY:
-                return None
-    expected = response.headers.get("Content-Length", "")
-    if expected.isdecimal() and response.raw.tell() < int(expected):  # urllib3 1 does not look
-        raise requests.exceptions.ChunkedEncodingError("the body ended early")
-    return b"".join(parts)
+_CERTIFICATE = "check the base URL of %s; for a CA of your own set REQUESTS_CA_BUNDLE to its file"
+_CHARACTERS = ("look for characters that do not belong there in the key or token, the e-mail and "
+               "the base URL of %s, and at REQUESTS_CA_BUNDLE")
+_WAY = "check the network, the proxy and the base URL of %s"
+_Exceptions = Union[Type[BaseException], Tuple[Type[BaseException], ...]]
+_BROKEN: Sequence[Tuple[_Exceptions, str, str, bool, bool]] = (
+    (ssl.SSLCertVerificationError, "the TLS certificate is not trusted", _CERTIFICATE, False, True),
+    (ValueError, "the request cannot be made (%s)", _CHARACTERS, False, True),
+    ((NewConnectionError, requests.exceptions.ConnectTimeout),
+     "connection refused, host not found or not reached in time", _WAY, True, True),
+    (requests.exceptions.SSLError, "TLS certificate or handshake refused", _WAY, True, False),
+    ((requests.exceptions.Timeout, ReadTimeoutError), "no answer in time", _WAY, True, False),
+    (requests.exceptions.ChunkedEncodingError, "the answer broke off", _WAY, True, False),
+    ((requests.exceptions.ConnectionError, requests.exceptions.ContentDecodingError, HTTPError,
+      ConnectionError, ssl.SSLError), "the connection broke", _WAY, True, False),
+    (Exception, "the request cannot be made (%s)", _CHARACTERS, False, True))
+"""Exceptions, what to say, what to do, whether to try again, and whether the request was surely not
+carried out. The first row that fits counts.
+"""
 
 
-class _Deadline:
-    """Cuts a connection off after so many seconds, as the timeout of a socket begins anew with
-    every byte that comes; raises ReadTimeout then.
-    """
-
-    def __init__(self, response: requests.Response, seconds: float) -> None:
-        self._passed = False
-        self._twin: Optional[socket.socket] = None
-        self._timer = threading.Timer(seconds, self._cut_off)
-        self._timer.daemon = True
-        try:
-            self._twin = socket.socket(fileno=os.dup(response.raw.fileno()))
-        except (OSError, ValueError, AttributeError):
-            pass  # read to its end already, or no socket at all
-
-    def __enter__(self) -> None:
-        if self._twin is not None:
-            self._timer.start()
-
-    def __exit__(self, *_: Any) -> None:
-        if self._twin is not None:
-            self._timer.cancel()
-            self._timer.join()
-            self._twin.close()
-        if self._passed:
-            raise requests.exceptions.ReadTimeout("the body is too slow")
-
-    def _cut_off(self) -> None:
-        self._passed = True
-        try:
-            if self._twin is not None:
-                self._twin.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass  # the other end was faster
+def _network_error(call: Call, error: Exception) -> ApiError:
+    """Explain an exception in words that hold no URL and no header."""
+    tunnel = re.search(r"Tunnel connection failed: (\d{3})", str(error))
+    if tunnel:
+        words, hint, not_done = "the proxy refuses the connection: %s", PROXY_HINT, True
+        name, retryable = tunnel.group(1), may_retry(int(tunnel.group(1)))
+    else:
+        causes = _causes(error)
+        words, hint, retryable, not_done = next(
+            row[1:] for row in _BROKEN if any(isinstance(one, row[0]) for one in causes))
+        name = str(error) if type(error) is OSError else type(error).__name__
+    made = ApiError("%s: %s" % (call.name, words.replace("%s", name)),
+                    hint.replace("%s", call.system), retryable, call.system)
+    made.not_done = not_done
+    return made
 
 
-def _parse(text: bytes) -> Any:
-    try:
-        return loads(text) if text.strip() else None
-    except ValueError:
-        return None
-
-
-def _secrets(headers: Mapping[str, str], data: Any, form: Optional[Mapping[str, str]]) -> List[str]:
-    """What a server must not echo into an error: gateways are known to quote the credentials."""
-    found = [headers.get("Authorization", "").rpartition(" ")[2]]
-    found += [found[0].rpartition("token=")[2]]
-    if isinstance(data, dict):
-        found += [str(data.get("routing_key")), *map(str, data.get("AuthParameters", {}).values())]
-    found += list((form or {}).values())
-    return sorted((one for one in found if len(one) >= 8), key=len, reverse=True)
-
-
-def _network_failure(system: str, what: str, error: Exception) -> _Failure:
-    if _has_cause(error, ssl.SSLCertVerificationError):
-        return _Failure(ApiError(
-            "%s: the TLS certificate is not trusted" % what,
-            "check the base URL of %s; for a CA of your own set REQUESTS_CA_BUNDLE to its file" %
-            system, False, system), not_done=True)
-    if isinstance(error, ValueError) or not isinstance(error, NETWORK):
-        words = str(error) if type(error) is OSError else type(error).__name__
-        return _Failure(ApiError(
-            "%s: the request cannot be made (%s)" % (what, words),
-            "look for characters that do not belong there in the key or token, the e-mail and the "
-            "base URL of %s, and at REQUESTS_CA_BUNDLE" % system, False, system), not_done=True)
-    not_done = (_has_cause(error, NewConnectionError) or
-              isinstance(error, requests.exceptions.ConnectTimeout))
-    return _Failure(ApiError("%s: %s" % (what, _reason(error)),
-                             "check the network, the proxy and the base URL of %s" % system, True,
-                             system), not_done=not_done)
-
-
-NETWORK = (requests.exceptions.ConnectionError, requests.exceptions.Timeout,
-           requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError,
-           HTTPError, ConnectionError, socket.timeout, ssl.SSLError)
-
-
-def _has_cause(error: BaseException, kind: Type[BaseException]) -> bool:
-    """Whether ``kind`` is anywhere in what requests wrapped: in arguments, reasons or causes."""
-    seen = 0
-    pending = [error]
-    while pending and seen < 20:
-        seen += 1
-        one = pending.pop()
-        if isinstance(one, kind):
-            return True
-        pending += [cause for cause in (getattr(one, "reason", None), one.__cause__,
-                                        one.__context__) if isinstance(cause, BaseException)]
-        pending += [cause for cause in one.args if isinstance(cause, BaseException)]
-    return False
-
-
-def _reason(error: BaseException) -> str:
-    """A network error in words that hold no URL and no header."""
-    table: Sequence[Tuple[Type[BaseException], str]] = (
-        (requests.exceptions.SSLError, "TLS certificate or handshake refused"),
-        (requests.exceptions.ConnectTimeout, "no connection in time"),
-        (requests.exceptions.Timeout, "no answer in time"),
-        (requests.exceptions.ChunkedEncodingError, "the answer broke off"))
-    for kind, words in table:
-        if isinstance(error, kind):
-            return words
-    if _has_cause(error, NewConnectionError):
-        return "connection refused or host not found"
-    if isinstance(error, (requests.exceptions.ConnectionError, OSError)):
-        return "the connection broke"
-    return type(error).__name__
+def _causes(error: BaseException) -> List[BaseException]:
+    """Return an exception and those that requests and urllib3 wrapped in it."""
+    found = [error]
+    for one in found:  # it grows meanwhile
+        found += [inner for inner in (*one.args, getattr(one, "reason", None))
+                  if isinstance(inner, BaseException) and inner not in found]
+    return found

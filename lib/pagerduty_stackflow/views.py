@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, Optional, Sequence
 
+from .decide import DONE_STATES
 from .errors import BadInputError, NotFoundError
-from .incidents import (PagerDutyIncident, StackFlowIncident, format_time, is_stackflow_number,
-                        reaches)
-from .merge import DONE_STATES
+from .incidents import (PRIORITIES, PagerDutyIncident, StackFlowIncident, format_time,
+                        is_stackflow_number, reaches)
+from .links import shown_link
 from .pack import Pack
-from .pairs import find_incident, find_record, linked_incident, numbers_of
+from .matching import find_incident, find_record, linked_incident, numbers_of
 from .reconcile import reconcile
 from .routing import entries_for, entries_of_group
 from .settings import ServiceMapping
@@ -47,19 +48,19 @@ def get_incident(pack: Pack, incident_id: str) -> Dict[str, Any]:
              "dedup_key": link.dedup_key if link else None,
              "stackflow": dict(record.fields) if record else None,
              "pagerduty": _shown(incident) if incident else None,
-             "link": link and {name: value for name, value in link._asdict().items() if value}}
+             "link": shown_link(link) if link else None}
     return dict(known, **pack.urls(number, incident.id if incident else None))
 
 
 def sync_status(pack: Pack, incident_id: str) -> Dict[str, Any]:
-    """What :func:`get_incident` shows, and what a reconcile would do: whether the pair is ``in_step``
-    and for which ``reason`` nothing is written, what it ``would`` write, and why it could not
-    (``failures``).
+    """Show what :func:`get_incident` shows, and what a reconcile would do: whether the pair is
+    ``in_step`` and for which ``reason`` nothing is written, what it ``would`` write, and why it
+    could not (``failures``).
     """
     shown = get_incident(pack, incident_id)
     found = reconcile(pack, incident_id, dry_run=True)
     in_step = found.ok and not found.repairs
-    return dict(shown, in_step=in_step, reason=found.unwritten if in_step else None,
+    return dict(shown, in_step=in_step, reason=found.reason if in_step else None,
                 would=found.repairs, failures=found.failures)
 
 
@@ -70,45 +71,45 @@ def _shown(incident: PagerDutyIncident) -> Dict[str, Any]:
 
 def list_incidents(pack: Pack, status: Optional[str] = None,
                    assignment_group: Optional[str] = None) -> Dict[str, Any]:
-    """Incidents of the mapped services, or of those of one group, each side beside the other:
-    `{incidents: [...], more}`.
+    """List incidents of the mapped services, or of those of one group: `{incidents: [...], more}`.
 
     ``status`` is PagerDuty's (triggered, acknowledged, resolved) or "open", the default. The newest
-    come first. With "open", StackFlow records that reach the threshold and have no open incident
-    follow; of each group the 200 that changed last are looked at. ``more``: there are others beyond
+    incidents come first. With "open", StackFlow records follow that reach the threshold and have no
+    open incident, among the 200 of each priority that changed last. ``more``: there are others than
     the 25 that are shown.
     """
-    if status and status not in STATUSES:
+    status = status or OPEN
+    if status not in STATUSES:
         raise BadInputError("status is %r" % status, "give one of " + ", ".join(STATUSES))
     entries = entries_for(pack.settings, assignment_group)
-    groups = sorted({entry.assignment_group for entry in entries})
     incidents = pack.rest.newest(sorted({entry.service_id for entry in entries}),
-                                 STATUSES[status or OPEN], LIMIT + 1)
-    records = {record.number: record for group in groups
-               for record in pack.stackflow.newest(group)}
-    rows = _with_records(pack, incidents, records, entries)
-    if (status or OPEN) == OPEN:
-        shown = {row["stackflow_id"] for row in rows}
-        rows += [_row(pack, record, None) for record in records.values()
-                 if record.number not in shown and record.state not in DONE_STATES and
-                 reaches(record.priority, pack.settings.priority_threshold)]
-    return {"incidents": rows[:LIMIT], "more": len(rows) > LIMIT}
-
-
-def _with_records(pack: Pack, incidents: List[PagerDutyIncident],
-                  records: Dict[str, StackFlowIncident],
-                  entries: List[ServiceMapping]) -> List[Dict[str, Any]]:
-    """A row for each incident; none for one whose record is of a group with other entries, on the
-    same service.
-    """
+                                 STATUSES[status], LIMIT + 1)
+    records = _newest_records(pack, entries if assignment_group else ())
     rows = []
     for incident in incidents:
         number = next(iter(numbers_of(pack, incident.id)), None)
-        record = (records.get(number) or find_record(pack, number)) if number else None
-        of_group = entries_of_group(pack.settings, record.assignment_group) if record else []
-        if not of_group or any(entry in entries for entry in of_group):
+        record = (records.pop(number, None) or find_record(pack, number)) if number else None
+        mapped = entries_of_group(pack.settings, record.assignment_group) if record else []
+        # A service may serve several groups: leave out what belongs to another one.
+        if not mapped or any(entry in entries for entry in mapped):
             rows.append(_row(pack, record, incident))
-    return rows
+    if status == OPEN:
+        rows += [_row(pack, record, None) for record in records.values()
+                 if record.state not in DONE_STATES and any(
+                     entry in entries
+                     for entry in entries_of_group(pack.settings, record.assignment_group))]
+    return {"incidents": rows[:LIMIT], "more": len(rows) > LIMIT}
+
+
+def _newest_records(pack: Pack, entries: Sequence[ServiceMapping]) -> Dict[str, StackFlowIncident]:
+    """Return the records, by number, that reach the threshold and changed last: those of the
+    entries' group, spelled as in the config, or without entries those of all groups.
+    """
+    names = sorted({entry.assignment_group for entry in entries})
+    filters = [[("assignment_group", name)] for name in names] or [[]]
+    return {record.number: record for priority in PRIORITIES
+            if reaches(priority, pack.settings.priority_threshold) for of_group in filters
+            for record in pack.stackflow.newest([("priority", priority), *of_group])}
 
 
 def _row(pack: Pack, record: Optional[StackFlowIncident],

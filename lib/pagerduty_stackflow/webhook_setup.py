@@ -1,4 +1,4 @@
-"""Setting up PagerDuty's webhooks: subscriptions of the mapped services that call our listener."""
+"""Set up PagerDuty's webhooks: subscriptions of the mapped services that call our listener."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Any, Dict, List, Optional, Sequence
 
 from .checks.facts import PAGERDUTY_PATH, same_url
 from .checks.webhooks import needed_events
-from .errors import ApiError, BadInputError, ConfigError, DatastoreError, NotFoundError, PackError
-from .links import PAGE, WEBHOOK_SECRET
+from .errors import (ApiError, BadInputError, ConfigError, DatastoreDeniedError, DatastoreError,
+                     NotFoundError, PackError)
 from .pack import ALREADY, DONE, SKIPPED, Outcome, Pack
-from .pagerduty.subscriptions import ACCOUNT, LIMIT_REACHED, Subscription, Subscriptions
+from .pagerduty.account import ACCOUNT, LIMIT_REACHED, Subscription
 from .routing import service_named
 from .settings import ServiceMapping, Settings
 from .transport import OutcomeUnknownError
 
 EVENTS = tuple("incident." + name for name in (
     "triggered", "acknowledged", "resolved", "reopened", "service_updated", "annotated"))
-"""What the shipped rules ask for, with any settings."""
+"""All that the shipped rules need, with any settings."""
 OPERATIONS = ("list", "create", "enable", "ping", "delete")
 DESCRIPTION = "StackFlow synchronisation by StackStorm"
 SUBSCRIPTION_ID = re.compile(r"^[A-Za-z0-9]{1,40}\Z")
@@ -27,10 +27,10 @@ def manage_webhooks(pack: Pack, operation: str, service: Optional[str] = None,
                     subscription_id: Optional[str] = None) -> Dict[str, Any]:
     """List, create, enable, ping or delete webhook subscriptions.
 
-    ``service``: the id or name of a mapped one, else all of them; ``subscription_id``: just that
-    one, else those that call this pack's listener. The result is an outcome, and beside it
-    ``subscriptions``: id, scope, service_id, events, active, temporarily_disabled, ours, and the
-    name of the datastore key that holds its secret, or null.
+    ``service``: the id or name of a mapped one; ``subscription_id``: only that one. Without both,
+    those that call this pack's listener. The result is an outcome, and beside it ``subscriptions``:
+    id, scope, service_id, events, active, temporarily_disabled, ours, and the name of the datastore
+    key that holds its secret, or null.
     """
     if operation not in OPERATIONS:
         raise BadInputError("operation is %r" % (operation,), "give " + ", ".join(OPERATIONS))
@@ -44,23 +44,23 @@ def manage_webhooks(pack: Pack, operation: str, service: Optional[str] = None,
                                 "the operation list shows the ids")
         if operation == "delete":
             return setup.delete_one(subscription_id)
-        return setup.change(operation, [setup.subscriptions.one(subscription_id)])
+        return setup.change(operation, [pack.account.subscription(subscription_id)])
     entry = None if service is None else service_named(pack.settings, service)
     if operation == "create":
         return setup.create(pack.settings.service_mapping if entry is None else [entry])
     chosen = setup.own()
     if entry is not None:
-        # One for the whole account is shown, and never changed for the sake of one service.
+        # Only list shows one of the whole account: no change to it is about one service.
         chosen = [one for one in chosen if one.service_id == entry.service_id or
                   (one.scope == ACCOUNT and operation == "list")]
     return setup.change(operation, chosen)
 
 
 def listener_url(settings: Settings) -> str:
-    """Where PagerDuty delivers to; ConfigError where the config does not say."""
+    """Return the address that PagerDuty calls; ConfigError if the config does not have it."""
     if not settings.listener.public_url:
         raise ConfigError("webhook_listener.public_url is not set",
-                          "set it to the base URL under which PagerDuty reaches the listener")
+                          "set it to the base URL at which PagerDuty reaches the listener")
     return settings.listener.public_url + PAGERDUTY_PATH
 
 
@@ -68,79 +68,74 @@ class _Setup:
     """Carries out one operation on webhook subscriptions, and reports it."""
 
     def __init__(self, pack: Pack) -> None:
-        self._store, self._settings = pack.store, pack.settings
-        self.subscriptions = Subscriptions(pack.rest)
+        self._secrets, self._settings = pack.webhook_secrets, pack.settings
+        self._account = pack.account
         self._warnings: List[str] = []
 
     def own(self) -> List[Subscription]:
-        """Those that call this pack's listener."""
+        """Return those that call this pack's listener."""
         url = listener_url(self._settings)
-        return [one for one in self.subscriptions.all() if same_url(one.url, url)]
+        return [one for one in self._account.subscriptions() if same_url(one.url, url)]
 
     def create(self, entries: Sequence[ServiceMapping]) -> Dict[str, Any]:
-        """One for each service of the entries that no subscription of ours covers."""
-        own = self.own()
-        there: List[Subscription] = []
+        """Create one for each service of the entries that none of our own covers."""
+        there = [one for one in self.own()
+                 if any(one.covers(entry.service_id) for entry in entries)]
+        missing = {entry.service_id: entry.service_name for entry in entries
+                   if not any(one.covers(entry.service_id) for one in there)}
         made: List[Subscription] = []
-        first_entries: Dict[str, ServiceMapping] = {}
-        for entry in entries:
-            first_entries.setdefault(entry.service_id, entry)
-        for entry in first_entries.values():
-            covering = [one for one in own if one.scope == ACCOUNT or
-                        one.service_id == entry.service_id]
-            if covering:
-                there += [one for one in covering if one not in there]
-                continue
+        for service_id, name in missing.items():
             try:
-                made.append(self._make(entry))
+                made.append(self._make(service_id, name))
             except PackError as error:
                 if made:
                     error.message += "; made before: %s" % ", ".join(one.id for one in made)
                 raise
         for one in there:
-            if one.temporarily_disabled or not one.active:
-                self._warnings.append("%s is switched off: use the operation enable" % one.id)
-            if needed_events(self._settings) - set(one.events):
+            if not one.is_live:
+                self._warnings.append("%s is disabled: use the operation enable" % one.id)
+            if needed_events(self._settings).difference(one.events):
                 self._warnings.append("%s lacks events: delete it and create it again" % one.id)
-        reason = "%d created, %d there already" % (len(made), len(there))
-        return self._report(DONE if made else ALREADY, reason, made + there)
+        return self._report(DONE if made else ALREADY, "%d created, %d exist already" % (
+            len(made), len(there)), made + there)
 
-    def _make(self, entry: ServiceMapping) -> Subscription:
-        url = listener_url(self._settings)
+    def _make(self, service_id: str, name: str) -> Subscription:
         try:
-            made, secret = self.subscriptions.create(url, EVENTS, entry.service_id, DESCRIPTION)
+            made, secret = self._account.subscribe(listener_url(self._settings), EVENTS,
+                                                   service_id, DESCRIPTION)
         except OutcomeUnknownError as error:
-            for one in self.own():  # what was made is of no use: its secret was in the lost answer
-                if one.service_id == entry.service_id:
-                    self.subscriptions.delete(one.id)
+            for one in self.own():  # a new one is of no use: its secret was in the lost answer
+                if one.service_id == service_id:
+                    self._account.unsubscribe(one.id)
             error.hint = "nothing is left of it: run create again"
             raise
         except ApiError as error:
             if error.code == LIMIT_REACHED:
                 error.hint = ("a service has at most 10 webhook subscriptions: delete those of %s "
-                              "that nobody needs, in PagerDuty or by the operation delete"
-                              % entry.service_name)
+                              "that nobody needs, with the operation delete or in PagerDuty" % name)
             raise
         try:
             if not secret:
-                raise ValueError("PagerDuty showed no secret")
-            self._store.set_value(WEBHOOK_SECRET + made.id, secret, local=False, encrypt=True)
-        except Exception as error:  # StackStorm's client raises whatever its transport raised
-            raise self._take_back(made, entry, error) from None
+                raise DatastoreError("PagerDuty showed no secret")
+            self._secrets.write(made.id, secret)
+        except DatastoreError as error:
+            self._take_back(made, name, error)
+            raise error from None
         return made
 
-    def _take_back(self, made: Subscription, entry: ServiceMapping,
-                   error: Exception) -> DatastoreError:
-        words = "the secret of the subscription of %s could not be stored (%s)" % (
-            entry.service_name, type(error).__name__)
-        hint = ("StackStorm needs a key to encrypt values: see its documentation, Securing Secrets "
-                "in Key Value Store; then run create again")
+    def _take_back(self, made: Subscription, name: str, error: DatastoreError) -> None:
+        error.message = "the secret of the subscription of %s could not be stored: %s" % (
+            name, error.message)
+        error.retryable = False
+        if not isinstance(error, DatastoreDeniedError):
+            error.hint = ("StackStorm needs a key to encrypt values: see its documentation, "
+                          "Securing Secrets in Key Value Store; then run create again")
         try:
-            self.subscriptions.delete(made.id)
+            self._account.unsubscribe(made.id)
+            error.message += ", so it was deleted again"
         except PackError as second:
-            return DatastoreError("%s, and it could not be deleted again: %s" % (
-                words, second.message), "delete subscription %s in PagerDuty; %s" % (made.id, hint))
-        return DatastoreError(words + ", so it was deleted again", hint)
+            error.message += ", and it could not be deleted again: %s" % second.message
+            error.hint = "delete subscription %s in PagerDuty; %s" % (made.id, error.hint)
 
     def change(self, operation: str, chosen: Sequence[Subscription]) -> Dict[str, Any]:
         """List, enable, ping or delete these."""
@@ -149,51 +144,38 @@ class _Setup:
                 self._settings), chosen)
         for one in chosen:
             if operation == "enable":
-                self.subscriptions.enable(one)
+                self._account.enable(one)
             elif operation == "ping":
-                self.subscriptions.ping(one.id)
+                self._account.ping(one.id)
             elif operation == "delete":
                 self._delete(one.id)
         if operation == "enable":
-            chosen = [self.subscriptions.one(one.id) for one in chosen]
+            chosen = [self._account.subscription(one.id) for one in chosen]
         reason = "%s: %s" % (operation, ", ".join(one.id for one in chosen))
         return self._report(DONE, reason, chosen)
 
     def delete_one(self, subscription_id: str) -> Dict[str, Any]:
-        """Delete a subscription by its id; its key also where PagerDuty does not have it."""
+        """Delete a subscription by its id, and its secret even if PagerDuty has no such id."""
         there = self._delete(subscription_id)
         return self._report(DONE if there else ALREADY, "%s is deleted" % subscription_id, ())
 
     def _delete(self, subscription_id: str) -> bool:
         try:
-            self.subscriptions.delete(subscription_id)
+            self._account.unsubscribe(subscription_id)
             there = True
         except NotFoundError:
             there = False
-        if self._secret_key(subscription_id) and not self._store.delete_value(
-                WEBHOOK_SECRET + subscription_id, local=False):
-            self._warnings.append("the datastore key %s could not be deleted" % (
-                WEBHOOK_SECRET + subscription_id))
+        key = self._secrets.key(subscription_id)
+        if key and not self._secrets.delete(subscription_id):
+            self._warnings.append("the datastore key %s could not be deleted" % key)
         return there
 
     def _report(self, outcome: str, reason: str,
                 subscriptions: Sequence[Subscription]) -> Dict[str, Any]:
-        rows = [self._row(one) for one in subscriptions]
+        public, rows = self._settings.listener.public_url, []
+        for one in subscriptions:
+            shown = {name: value for name, value in vars(one).items() if name != "url"}
+            rows.append(dict(shown, events=list(one.events), secret_key=self._secrets.key(one.id),
+                             ours=bool(public) and same_url(one.url, listener_url(self._settings))))
         return dict(Outcome(outcome, reason, warnings=self._warnings).as_result(),
                     subscriptions=rows)
-
-    def _row(self, one: Subscription) -> Dict[str, Any]:
-        shown = {name: value for name, value in vars(one).items() if name != "url"}
-        public = self._settings.listener.public_url
-        return dict(shown, events=list(one.events), secret_key=self._secret_key(one.id),
-                    ours=bool(public) and same_url(one.url, listener_url(self._settings)))
-
-    def _secret_key(self, subscription_id: str) -> Optional[str]:
-        key = WEBHOOK_SECRET + subscription_id
-        try:
-            found = self._store.list_values(local=False, prefix=key, limit=PAGE, offset=0)
-        except Exception as error:  # as above
-            raise DatastoreError("the StackStorm datastore did not answer (%s)" %
-                                 type(error).__name__, "check st2api and its database",
-                                 retryable=True) from error
-        return key if any(item.name == key for item in found) else None

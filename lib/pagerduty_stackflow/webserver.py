@@ -1,192 +1,235 @@
-"""A small HTTP server that answers in time whatever its clients do.
+"""A small HTTP server: a thread for each connection, and a deadline for each request.
 
-Runs with real threads and under eventlet alike, so it uses plain sockets with deadlines, and
-neither selectors nor pools. Slow clients keep nobody out: a request has one deadline as a whole,
-and when all connections are taken, the one that waits longest for its client is cut.
+Works with real threads and in a process that eventlet has patched.
 """
 
 from __future__ import annotations
 
+import json
+import re
 import socket
+import sys
 import threading
+from collections import OrderedDict
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler
+from io import BytesIO
 from logging import Logger
-from typing import Any, Callable, Dict, Optional, Tuple, cast
+from socketserver import ThreadingTCPServer
+from typing import Any, Callable, Dict, NamedTuple, Optional, Set, Tuple
 
 from .clock import Clock
-from .http_connection import Answer, Connection, Request
 
-ACCEPT_SECONDS = 0.25
-"""How long the accepting thread waits for a connection before it looks after late answers."""
-CONNECTION_LIMIT = 128
-BACKLOG = 128
-BIND_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
-"""Pauses between tries to get the port; the last one repeats."""
+IDLE_SECONDS = 5.0  # to the first byte of a request
+REQUEST_SECONDS = 3.0  # from its first byte to its last
+EXCHANGE_SECONDS = 4.5  # from its first byte to the answer; PagerDuty waits for 5 s
+ANSWER_SECONDS = 0.5  # for a client to accept the answer, and again to stop sending
+PAUSE_SECONDS = 0.5
+WAITING_LIMIT = 128
+HEAD_LIMIT = 65536
+CHUNK_LIMIT = 4096
+CLOCK = Clock()
+FIELDS = rb"\r\n(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*\r\n){0,99}\r\n"
+HEAD = re.compile(rb"[!-~]+ [!-~]+ HTTP/1\.[01]" + FIELDS)
+"""Python's own parser also reads bare CR, bare LF and folded lines, as not every proxy does."""
+TRAILER = re.compile(FIELDS)
+CHUNK = re.compile(rb"([0-9A-Fa-f]+)[\t ]*(?:;[\t -~\x80-\xff]*)?\r\n")
+ORIGIN = re.compile("^[a-z][a-z0-9+.-]*://[^/?]*", re.IGNORECASE)
 
 
-class WebServer:
-    """Serves ``answer`` on a host and port. ``answer`` raises nothing, or the connection ends."""
+class Response(NamedTuple):
+    """Status, JSON object and further headers."""
 
-    def __init__(self, wanted: Tuple[str, int], answer: Callable[[Request], Answer], clock: Clock,
-                 logger: Logger) -> None:
-        self._wanted = wanted
+    status: int
+    body: Dict[str, Any]
+    headers: Dict[str, str] = {}
+
+
+class Refused(Exception):
+    """A request that is not accepted: ``reason`` in one word, and the response."""
+
+    def __init__(self, reason: str, status: int, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.response = Response(status, {"error": message},
+                                 {"Retry-After": "30"} if status == 503 else {})
+
+
+class WebServer(ThreadingTCPServer):
+    """Answers the requests that come to an address."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, address: Tuple[str, int], answer: Callable[[Connection], Response],
+                 late: Callable[[Connection], Response], logger: Logger) -> None:
+        self.address_family = socket.getaddrinfo(*address, 0, socket.SOCK_STREAM)[0][0]
         self.answer = answer
-        self.clock = clock
-        self.logger = logger
-        self._lock = threading.Lock()
-        # oldest first; True while it waits for its client
-        self._connections: Dict[socket.socket, bool] = {}
-        # whoever takes an entry out, holding the lock, is the one that answers
-        self._promises: Dict[socket.socket, Tuple[float, Callable[[], None]]] = {}
-        self._promising = threading.Lock()
-        self._stopping = threading.Event()
-        self._idle = threading.Event()
-        self._idle.set()
-        self._tried = threading.Event()
-        self.address: Optional[Tuple[str, int]] = None
-        """Host and port that are listened on; None until the port was free."""
+        self.late = late
+        self.waiting: OrderedDict[Connection, None] = OrderedDict()
+        self.busy: Set[Connection] = set()
+        self.lock = threading.Lock()
+        self._logger = logger
+        super().__init__(address, Connection)
 
-    def start(self) -> None:
-        """Serve in a thread of its own; returns when the port is bound, or was found taken."""
-        threading.Thread(target=self.serve_forever, daemon=True, name="webhook listener").start()
-        self._tried.wait(10)
-
-    def serve_forever(self) -> None:
-        """Serve until :meth:`stop`; a port that is taken is tried again, less and less often."""
-        self._idle.clear()
+    def get_request(self) -> Any:
+        """Accept a connection; pause if that fails, as it does without file descriptors."""
         try:
-            listening = self._bind()
-            if listening is not None:
-                with listening:
-                    self._accept(listening)
-        finally:
-            self._idle.set()
+            return super().get_request()
+        except OSError as error:
+            self._logger.warning("cannot accept a connection for webhooks: %s", error)
+            CLOCK.sleep(PAUSE_SECONDS)
+            raise
 
-    def stop(self) -> None:
-        """Stop listening, and cut the connections that wait for their clients."""
-        self._stopping.set()
-        self._idle.wait(2)
-        with self._lock:
-            waiting = [connection for connection, waits in self._connections.items() if waits]
-        for connection in waiting:
-            _cut(connection)
+    def service_actions(self) -> None:
+        """Answer in place of the connections that are busy past their deadlines."""
+        with self.lock:
+            for connection in list(self.busy):
+                if CLOCK.monotonic() >= connection.deadline:
+                    self.busy.remove(connection)
+                    connection.late = connection.close_connection = True
+                    with suppress(OSError):
+                        connection.send(self.late(connection))
 
-    def _bind(self) -> Optional[socket.socket]:
-        attempt = 0
-        while not self._stopping.is_set():
-            try:
-                listening = _listening_socket(*self._wanted)
-            except (OSError, OverflowError, ValueError) as error:
-                delay = BIND_SECONDS[min(attempt, len(BIND_SECONDS) - 1)]
-                self.logger.error("cannot listen for webhooks on %s port %s, next attempt in "
-                                  "%d s: %s", self._wanted[0], self._wanted[1], delay, error)
-                self._tried.set()
-                self._stopping.wait(delay)
-                attempt += 1
-            else:
-                host, port = self.address = listening.getsockname()[:2]
-                self.logger.info("listening for webhooks on %s port %d", host, port)
-                self._tried.set()
-                return listening
-        return None
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Log a defect; a client that left or went silent is none."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            self._logger.exception("the webhook listener failed on a connection")
 
-    def _accept(self, listening: socket.socket) -> None:
-        failing = False
-        while not self._stopping.is_set():
-            self._keep_promises()
-            try:
-                connection = listening.accept()[0]
-            except socket.timeout:
-                continue
-            except OSError as error:  # no file descriptor left, or a client that is gone already
-                if not failing:
-                    self.logger.warning("cannot accept a connection for webhooks: %s", error)
-                failing = True
-                self._stopping.wait(ACCEPT_SECONDS)  # no longer, as promises are to be kept
-                continue
-            failing = False
-            self._admit(connection)
 
-    def _admit(self, connection: socket.socket) -> None:
-        oldest = None
-        with self._lock:
-            if len(self._connections) >= CONNECTION_LIMIT:
-                oldest = next((known for known, waits in self._connections.items() if waits), None)
-                if oldest is None:  # every one is at work; whoever comes now has to come again
-                    connection.close()
-                    return
-                self._connections[oldest] = False
-            self._connections[connection] = True
-        if oldest is not None:
-            _cut(oldest)
-        try:
-            threading.Thread(target=self._serve, args=(connection,), daemon=True,
-                             name="webhook connection").start()
-        except RuntimeError as error:
-            self.logger.error("no thread is left for a connection for webhooks: %s", error)
-            self._forget(connection)
+class Connection(BaseHTTPRequestHandler):
+    """One connection, and its present request.
 
-    def _serve(self, connection: socket.socket) -> None:
-        try:
-            Connection(connection, ("", 0), cast(Any, self))
-        except OSError:
-            pass  # the client is gone, silent, or was cut
-        except Exception:
-            self.logger.exception("the webhook listener failed on a connection")
-        finally:
-            self._forget(connection)
+    ``command`` is the method, ``route`` the path without a slash at its end. The answer has to be
+    ready at ``deadline`` (monotonic); else the server answers in its place, and sets ``late``.
+    """
 
-    def _forget(self, connection: socket.socket) -> None:
-        with self._lock:
-            self._connections.pop(connection, None)
-        self.withdraw(connection)
-        connection.close()
+    server: WebServer
+    protocol_version = default_request_version = request_version = "HTTP/1.1"
+    wbufsize = -1
+    command = ""
+    late = False
+    _buffer = b""
 
-    def promise(self, connection: socket.socket, when: float, send: Callable[[], None]) -> None:
-        """Call ``send`` at ``when`` on the monotonic clock, or up to ACCEPT_SECONDS later, unless it
-        is withdrawn before.
-        """
-        with self._promising:
-            self._promises[connection] = when, send
+    def finish(self) -> None:
+        """Forget the connection, which the server closes."""
+        self.server.waiting.pop(self, None)
+        self.server.busy.discard(self)
+        super().finish()
 
-    def withdraw(self, connection: socket.socket) -> bool:
-        """Take a promise back; False where it was kept already, or never made."""
-        with self._promising:
-            return self._promises.pop(connection, None) is not None
-
-    def _keep_promises(self) -> None:
-        if not self._promises:
+    def handle_one_request(self) -> None:
+        """Read a request and answer it."""
+        self.close_connection = self._unread = True
+        self.server.waiting[self] = None
+        if len(self.server.waiting) > WAITING_LIMIT:
+            with suppress(OSError):
+                self.server.waiting.popitem(last=False)[0].request.shutdown(socket.SHUT_RDWR)
+        self._until = CLOCK.monotonic() + IDLE_SECONDS
+        if not self._buffer and not self._receive():
             return
-        now = self.clock.monotonic()
-        with self._promising:
-            for connection, (when, send) in list(self._promises.items()):
-                if now >= when:
-                    del self._promises[connection]
-                    send()
+        began = CLOCK.monotonic()
+        self._until, self.deadline = began + REQUEST_SECONDS, began + EXCHANGE_SECONDS
+        head = self._take_to(b"\r\n\r\n")
+        self.raw_requestline, _, lines = head.partition(b"\r\n")
+        self.rfile = BytesIO(lines)
+        if not HEAD.fullmatch(head):
+            self.send(Response(400, {"error": "the request is malformed"}))
+        elif self.parse_request():
+            self.close_connection |= self.request_version != "HTTP/1.1"
+            self.route = ORIGIN.sub("", self.path).split("?")[0].rstrip("/")
+            self._unread = ("Transfer-Encoding" in self.headers or
+                            self.headers.get("Content-Length", "0") != "0")
+            self.server.busy.add(self)
+            response = self.server.answer(self)
+            with self.server.lock:  # not while the server answers in its place
+                self.server.busy.discard(self)
+            if not self.late:
+                self.send(response)
 
-    def note_waiting(self, connection: socket.socket, waits: bool) -> None:
-        """Note whether a connection waits for its client, and may be cut for another's sake."""
-        with self._lock:
-            self._connections.pop(connection, None)
-            self._connections[connection] = waits
+    def read_body(self, limit: int) -> bytes:
+        """Return the body. Raises Refused if it is malformed, or larger than ``limit`` bytes."""
+        length = self._length()
+        try:
+            body = self._take_chunks(limit) if length is None else self._take(length, limit)
+        except socket.timeout:
+            raise Refused("slow", 503, "the body did not arrive in time") from None
+        except OSError:
+            raise Refused("cut_short", 400, "the connection broke") from None
+        self._unread = False
+        self.server.waiting.pop(self, None)
+        return body
 
+    def _length(self) -> Optional[int]:
+        """Return the length of the body; None if it comes in chunks."""
+        lengths, codings = [[value.strip(" \t").lower() for value in self.headers.get_all(name, [])]
+                            for name in ("Content-Length", "Transfer-Encoding")]
+        if not lengths and not codings:
+            raise Refused("no_length", 411, "a Content-Length is required")
+        if not lengths and codings == ["chunked"] and self.request_version == "HTTP/1.1":
+            return None
+        if codings or len(set(lengths)) > 1 or not lengths[0].isdecimal():
+            raise Refused("bad_request", 400, "the length of the body is not certain")
+        return int(lengths[0]) if len(lengths[0]) < 19 else sys.maxsize
 
-def _listening_socket(host: str, port: int) -> socket.socket:
-    family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM,
-                                                     flags=socket.AI_PASSIVE)[0]
-    listening = socket.socket(family, kind)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(address)
-        listening.listen(BACKLOG)
-        listening.settimeout(ACCEPT_SECONDS)
-    except BaseException:
-        listening.close()
-        raise
-    return listening
+    def _take_chunks(self, limit: int) -> bytes:
+        body = b""
+        for _ in range(CHUNK_LIMIT):
+            chunk = CHUNK.fullmatch(self._take_to(b"\r\n"))
+            size = int(chunk.group(1), 16) if chunk else 0
+            if chunk and not size:
+                self._buffer = b"\r\n" + self._buffer
+                if TRAILER.fullmatch(self._take_to(b"\r\n\r\n")):
+                    return body
+            body += self._take(size, limit - len(body))
+            if not size or self._take(2, 2) != b"\r\n":
+                break
+        raise Refused("bad_request", 400, "the chunks of the body are malformed")
 
+    def _take(self, size: int, limit: int) -> bytes:
+        if size > limit:
+            raise Refused("too_large", 413, "the body is too large")
+        while len(self._buffer) < size:
+            if not self._receive():
+                raise Refused("cut_short", 400, "the body ended early")
+        data, self._buffer = self._buffer[:size], self._buffer[size:]
+        return data
 
-def _cut(connection: socket.socket) -> None:
-    try:
-        connection.shutdown(socket.SHUT_RDWR)  # closed by its own thread alone
-    except OSError:
-        pass
+    def _take_to(self, end: bytes) -> bytes:
+        """Take all up to and with ``end``, or as much as may come before it."""
+        while end not in self._buffer and len(self._buffer) < HEAD_LIMIT and self._receive():
+            pass
+        text, found, self._buffer = self._buffer.partition(end)
+        return (text + found)[:HEAD_LIMIT]
+
+    def _receive(self) -> bool:
+        """Add to the buffer; False at the end of the stream. Raises socket.timeout."""
+        left = self._until - CLOCK.monotonic()
+        if left <= 0:
+            raise socket.timeout("the deadline has passed")
+        self.request.settimeout(left)
+        self.wfile.flush()  # the parser may have written "100 Continue"
+        data = self.request.recv(65536)
+        self._buffer += data
+        return bool(data)
+
+    def send(self, response: Response) -> None:
+        """Send the answer."""
+        body = json.dumps(response.body).encode()
+        self.send_response_only(response.status)
+        for pair in dict({"Date": self.date_time_string(), "Content-Type": "application/json",
+                          "Content-Length": str(len(body))}, **response.headers).items():
+            self.send_header(*pair)
+        if self.close_connection or self._unread:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(body * (self.command != "HEAD"))
+        self.request.settimeout(ANSWER_SECONDS)
+        self.wfile.flush()
+        if self._unread:  # or the client would see a reset in place of the answer
+            self._until = CLOCK.monotonic() + ANSWER_SECONDS
+            self.request.shutdown(socket.SHUT_WR)
+            for _ in range(64):
+                self._buffer = b""
+                if not self._receive():
+                    break

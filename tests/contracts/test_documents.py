@@ -13,9 +13,8 @@ from pack_copy import copy_pack
 
 from dev import reference
 from dev.site import PLATFORM, LocalSite, Site
-from pagerduty_stackflow.clock import Clock
 from pagerduty_stackflow.diagnosis import STEPS
-from pagerduty_stackflow.listener import STATUSES, Listener
+from pagerduty_stackflow.listener import DEFAULT_ADDRESS, STATUSES, Listener
 
 ROOT = Path(__file__).resolve().parents[2]
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
@@ -71,8 +70,7 @@ def test_every_error_kind_has_a_row_and_every_row_a_kind():
 
 
 def test_every_field_of_healthz_has_a_row_and_every_row_a_field():
-    listener = Listener(None, "wrong", lambda source: (), lambda trigger, payload: None,
-                        lambda number: None, Clock(), logging.getLogger("x"))
+    listener = Listener(None, DEFAULT_ADDRESS, None, "wrong", logging.getLogger("x"))
     fields = set()
     for name, value in listener.health().items():
         inner = value if isinstance(value, dict) else None

@@ -25,7 +25,7 @@ from dev.simulators.stackflow import StackFlow
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 GROUP = "Platform Engineering"
-HEAVY = {"boto3", "botocore", "jinja2"}
+HEAVY = {"boto3", "botocore", "jinja2", "jsonschema", "yaml"}
 PREFIX = "pagerduty_stackflow."
 MODULES = 60
 """How many modules more than requests a run may import."""

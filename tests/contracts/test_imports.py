@@ -78,7 +78,7 @@ def is_standard(name):
 
 
 def test_there_is_something_to_check():
-    assert {PACKAGE + ".merge", PACKAGE + ".pagerduty.rest"} <= set(LIB_FILES)
+    assert {PACKAGE + ".decide", PACKAGE + ".pagerduty.rest"} <= set(LIB_FILES)
     assert PACKAGE + ".stackflow.client" in reached_from(PACKAGE + ".sync")
 
 
@@ -107,8 +107,7 @@ def test_the_pack_imports_only_what_it_requires(path):
     assert sorted(name for name in foreign if not is_standard(name)) == []
 
 
-@pytest.mark.parametrize("module", ["merge", "routing", "incidents", "escalation",
-                                    "differences", "sla_clock"])
+@pytest.mark.parametrize("module", ["decide", "fields", "events", "routing", "incidents"])
 def test_what_decides_reaches_neither_clients_nor_requests(module):
     assert within(reached_from("%s.%s" % (PACKAGE, module)), CLIENTS) == []
 
@@ -117,7 +116,8 @@ def test_what_decides_reaches_neither_clients_nor_requests(module):
     name for name in LIB_FILES
     if name.startswith((PACKAGE + ".pagerduty", PACKAGE + ".stackflow", PACKAGE + ".credentials"))))
 def test_clients_and_credentials_know_nothing_of_sync(module):
-    above = [PACKAGE + "." + name for name in ("sync", "writing", "pairs", "pack", "links")]
+    above = [PACKAGE + "." + name for name in (
+        "sync", "to_pagerduty", "to_stackflow", "pairs", "matching", "pack", "links")]
     assert within(reached_from(module), above) == []
 
 

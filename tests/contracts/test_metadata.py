@@ -15,7 +15,6 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 REF = "pagerduty_stackflow"
 RUNNER_PARAMETERS = {"debug", "content_version", "env", "timeout", "log_level"}
-POLICY_TYPES = ("action.concurrency", "action.concurrency.attr", "action.retry")
 
 # The published names: what each action needs and may be given, ...
 ACTIONS = {
@@ -25,7 +24,7 @@ ACTIONS = {
     "reroute_incident": ({"incident_id"}, {"assignment_group", "category"}),
     "escalate_incident": ({"incident_id"},
                           {"escalation_policy_id", "escalation_level", "reason"}),
-    "follow_escalation": ({"incident_id", "sla_policy", "run"}, set()),
+    "follow_escalation": ({"incident_id", "sla_policy"}, {"breach"}),
     "create_stackflow_incident": ({"incident_id"}, {"incident"}),
     "set_stackflow_state": ({"incident_id", "state"}, {"note", "by"}),
     "update_stackflow_incident": ({"incident_id", "fields"}, set()),
@@ -39,6 +38,8 @@ ACTIONS = {
     "check_connection": (set(), set()),
     "sync_status": ({"incident_id"}, set()),
     "reconcile": (set(), {"incident_id", "dry_run", "since"}),
+    "explain_verification": ({"failed_step", "pagerduty_incident_id"},
+                             {"stackflow_id", "left_open"}),
     "explain_routing": (set(), {"incident_id", "assignment_group", "category", "priority"}),
     "manage_webhooks": ({"operation"}, {"service", "subscription_id"}),
     "escalate_sla_breach": ({"incident_id", "sla_policy"}, set()),
@@ -51,6 +52,8 @@ RULES = {
     "stackflow_reopened": ("stackflow_event", "incident.reopened", "trigger_incident"),
     "stackflow_assigned": ("stackflow_event", "incident.assigned", "acknowledge_incident"),
     "stackflow_regrouped": ("stackflow_event", "incident.regrouped", "reroute_incident"),
+    "stackflow_state_changed": ("stackflow_event", "incident.state_changed", "trigger_incident"),
+    "stackflow_updated": ("stackflow_event", "incident.updated", "reconcile"),
     "stackflow_resolved": ("stackflow_event", "incident.resolved", "resolve_incident"),
     "pagerduty_triggered": ("pagerduty_event", "incident.triggered", "create_stackflow_incident"),
     "pagerduty_acknowledged": ("pagerduty_event", "incident.acknowledged", "set_stackflow_state"),
@@ -58,17 +61,15 @@ RULES = {
     "pagerduty_reopened": ("pagerduty_event", "incident.reopened", "set_stackflow_state"),
     "pagerduty_rerouted": ("pagerduty_event", "incident.service_updated",
                            "update_stackflow_incident"),
+    "pagerduty_updated": ("pagerduty_event", "incident.updated", "reconcile"),
     "sla_escalation": ("stackflow_sla_event", None, "escalate_sla_breach"),
     "stackflow_note": ("stackflow_event", "incident.comment_added", "add_note"),
     "pagerduty_note": ("pagerduty_event", "incident.annotated", "add_note"),
     "reconcile_every_5_minutes": (None, None, "reconcile")}
-# ... which sensors run from the start, and what is serialised how.
+# ... which sensors run from the start.
 SENSORS = {"WebhookSensor": True, "PagerDutyPollingSensor": False,
            "StackFlowPollingSensor": False, "SLAQueueSensor": False}
 TRIGGERS = {"pagerduty_event", "stackflow_event", "stackflow_sla_event"}
-POLICIES = {"create_stackflow_incident": ("delay", ["incident_id"]),
-            "escalate_sla_breach": ("cancel", ["incident_id", "sla_policy"]),
-            "reconcile": ("cancel", None)}
 # ... and which words in chat start which action.
 ALIASES = {
     "trigger": ("pd trigger INC", "trigger_incident"),
@@ -95,8 +96,7 @@ def load(kind):
 
 
 ACTION_FILES, RULE_FILES = load("actions"), load("rules")
-SENSOR_FILES, POLICY_FILES = load("sensors"), load("policies")
-ALIAS_FILES = load("aliases")
+SENSOR_FILES, ALIAS_FILES = load("sensors"), load("aliases")
 SCHEMAS = {"%s.%s" % (REF, trigger["name"]): trigger["payload_schema"]
            for sensor in SENSOR_FILES.values() for trigger in sensor["trigger_types"]}
 PYTHON_ACTIONS = sorted(name for name, action in ACTION_FILES.items()
@@ -120,10 +120,10 @@ def declared(schema, path):
 
 
 def test_there_is_something_to_check():
-    assert PYTHON_ACTIONS and RULE_FILES and SENSOR_FILES and POLICY_FILES
+    assert PYTHON_ACTIONS and RULE_FILES and SENSOR_FILES and ALIAS_FILES
 
 
-@pytest.mark.parametrize("kind", ["actions", "rules", "policies", "aliases"])
+@pytest.mark.parametrize("kind", ["actions", "rules", "aliases"])
 def test_files_are_named_after_what_they_hold(kind):
     for stem, content in load(kind).items():
         assert content["name"].split(".")[0] == stem
@@ -249,20 +249,9 @@ def test_sensors_and_triggers_are_those_of_the_published_interface():
     assert set(SCHEMAS) == {"%s.%s" % (REF, name) for name in TRIGGERS}
 
 
-@pytest.mark.parametrize("name", sorted(POLICY_FILES))
-def test_a_policy_is_about_an_action_that_exists(name):
-    policy = POLICY_FILES[name]
-    action = own_action(policy["resource_ref"])
-    assert policy["policy_type"] in POLICY_TYPES
-    parameters = policy["parameters"]
-    assert set(parameters.get("attributes") or ()) <= set(action["parameters"])
-    assert (parameters["action"], parameters.get("attributes")) == POLICIES[action["name"]]
-    assert parameters["threshold"] == 1
-
-
 def test_links_within_the_pack_are_relative_and_lead_somewhere():
     found = {}
-    for folder in ("actions", "sensors", "lib", "rules", "policies", "aliases", "workflows"):
+    for folder in ("actions", "sensors", "lib", "rules", "aliases", "workflows"):
         for path in (ROOT / folder).glob("**/*"):
             if path.is_symlink():
                 found[path.relative_to(ROOT).as_posix()] = os.readlink(str(path))

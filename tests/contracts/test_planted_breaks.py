@@ -65,10 +65,11 @@ def test_a_rule_on_a_field_that_does_not_exist_never_matches_and_nobody_is_told(
 
 
 def test_a_workflow_with_an_undefined_variable_is_refused_with_its_place(broken):
-    pack = broken("workflows/escalate_sla_breach.yaml", "<% ctx().level %>", "<% ctx().levle %>")
+    pack = broken("workflows/escalate_sla_breach.yaml", "<% ctx().unanswered %>",
+                  "<% ctx().unansered %>")
     with pytest.raises(RegistrationError) as caught:
         LocalSite(pack=pack)
-    assert 'Variable "levle" is referenced before assignment' in str(caught.value)
+    assert 'Variable "unansered" is referenced before assignment' in str(caught.value)
 
 
 def test_a_template_of_stackstorm_in_the_config_stops_the_sensor_and_fails_the_actions():

@@ -44,7 +44,7 @@ ACTIONS = {
     "get_incident": {},
     "sync_status": {},
     "escalate_incident": {"reason": "disk replaced", "escalation_level": 1},
-    "follow_escalation": {"sla_policy": "P1", "run": "execution", "begin": True}}
+    "follow_escalation": {"sla_policy": "P1", "breach": {"metric": "resolution"}}}
 """Actions about one incident, and what they are given beside its id."""
 OTHERS = {
     "check_connection": [{}],
@@ -55,6 +55,8 @@ OTHERS = {
     "list_incidents": [{}, {"status": "resolved"}],
     "send_event": [{"event_action": "trigger", "service": "Production API", "summary": "Hot"},
                    {"event_action": "resolve", "service": "nothing", "dedup_key": "mine"}],
+    "explain_verification": [{"failed_step": "wait_for_record",
+                              "pagerduty_incident_id": "Q0UNKNOWN0000"}],
     "send_test_event": [{"service": "Production API"}, {"service": "nothing"}],
     "manage_webhooks": [{"operation": "list"}, {"operation": "create"}, {"operation": "ping"},
                         {"operation": "enable"}, {"operation": "delete"}]}

@@ -4,8 +4,10 @@ import pytest
 
 from dev.site import CASEY
 
-WRONG_CONFIG = ("priority_threshold: is none of the known values: give one of P1, P2, P3, P4",
-                "stackflow.webhook_secrets[0]: came back empty: is the datastore key set?")
+WRONG_CONFIG = (
+    "priority_threshold: is none of the known values: give the lowest priority that opens a "
+    "PagerDuty incident, P1 to P4",
+    "stackflow.webhook_secrets[0]: came back empty: store a value under its datastore key")
 
 
 def attempts(simulator, since):
@@ -49,8 +51,8 @@ def test_with_a_broken_config_an_action_of_a_user_fails_with_that_one_message(sc
     message, = messages
     lines = message.splitlines()
     assert len(lines) == 2
-    assert any(line.startswith("service_mapping[0].pagerduty_service_id: is missing")
-               for line in lines)
+    assert any(line.startswith("service_mapping[0] (Production API).pagerduty_service_id: is "
+                               "missing") for line in lines)
     assert "bidirectional_synch: is not a known key: did you mean bidirectional_sync?" in lines
 
 

@@ -174,7 +174,7 @@ def test_an_acknowledgement_is_followed_and_the_stream_says_why(page):
     page.press_on("pagerduty", "Login fails", "Acknowledge")
     card = page.wait_state("stackflow", "Login fails", "in progress")
     page.wait_told("done: acknowledged in PagerDuty; %s set to in_progress" % card["name"])
-    page.wait_told("pre-filter: nothing to do: an echo of this pack's own write")
+    page.wait_told("pre-filter: nothing to do: an echo of the pack's own write")
 
 
 def test_a_lost_webhook_is_seen_as_drift_and_repaired_by_reconcile(page):

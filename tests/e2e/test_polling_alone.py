@@ -108,25 +108,3 @@ def test_a_datastore_that_is_away_for_a_while_delays_and_loses_nothing(scene):
         scene.stackflow.set_state(number, "resolved")
         scene.site.platform.datastore.fail(False)
     assert (incident.status, change.to_pagerduty) == ("resolved", ["resolve"])
-
-
-def test_the_clock_tells_of_a_missed_sla(scene):
-    scene.site.platform_config["sla"] = {"targets": {"P1-Response-SLA": {
-        "priority": "P1", "metric": "first_response", "minutes": 0.02}}}
-    polling = scene.site.platform.sensor(STACKFLOW)
-    polling.stop()
-    polling.start()
-    number = scene.opened()
-
-    def told(event_type):
-        return [one for one in scene.payloads(event_type) if one["incident"]["number"] == number]
-
-    breach = scene.wait(lambda: told("sla.breach"), "the breach")[0]
-    assert breach["received_by"] == "clock"
-    scene.stackflow.assign(number, CASEY)
-    scene.wait(lambda: told("sla.recovery"), "the recovery")
-    scene.settle()
-    assert len(told("sla.breach")) == 1
-    del scene.site.platform_config["sla"]
-    polling.stop()
-    polling.start()

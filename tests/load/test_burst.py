@@ -19,7 +19,8 @@ def test_a_burst_is_taken_and_worked_off_until_all_pairs_are_in_step(incidents):
         world.clock.run_faster(SCALE)
         until(world.quiet, lambda: "%d runs wait, last: %r" % (
             len(world.queue), world.outcomes[-3:]))
-        assert not world.sensors[0]._listener._server._connections
+        server = world.sensors[0]._listener._server
+        assert not server.waiting and not server.busy
     assert_all_was_taken(world, incidents)
     assert [one for one in world.outcomes if isinstance(one, Exception)] == []
     assert_in_step(world)

@@ -14,7 +14,7 @@ from history_limits import Limits
 from pagerduty_stackflow.errors import PackError
 
 OPEN_AND_WORKED_ON = ("in_progress", "on_hold", "pending_customer", "pending_vendor")
-REPEATED = ("trigger", "acknowledge", "assignment_group", "resolved")
+REPEATED = ("trigger", "acknowledge", "move", "assignment_group", "resolved")
 
 
 class Checks:
@@ -60,16 +60,14 @@ class Checks:
                 yield "%s is %s, %s is resolved" % (thread.number, record["state"], incident.id)
             elif done and incident.open and incident.service_id in mapped and not (
                     self._limits.out_of_sight(thread, last_word(thread)) or
-                    self._limits.away_and_back(thread)) and all(
-                    self._record(other)["state"] in DONE
-                    for other in self._diary.standing_on(incident.id)):
+                    self._limits.away_and_back(thread) or thread.follows):
                 yield "%s is %s, %s is %s" % (thread.number, record["state"], incident.id,
                                               incident.status)
             elif incident.open and not done:
                 yield from self._acknowledgement(thread, record, incident)
                 yield from self._place(thread, record, incident)
-        known = {one for thread in self._diary.threads.values()
-                 for one in thread.own + [thread.incident]}
+        known = {one for thread in self._diary.threads.values() for one in
+                 [thread.incident, *thread.own, *(entry.subject for entry in thread.entries)]}
         for incident in self._world.pagerduty.account.incidents.values():
             if (incident.open and incident.service_id in mapped and incident.id not in known and
                     incident.id not in self._diary.old):
@@ -96,6 +94,9 @@ class Checks:
         undone = undone or self._limits.opening_forgotten(thread) and any(
             entry.what == "acknowledge" for entry in there)
         undone = undone or any(entry.value == "Nobody Mapped" for entry in thread.entries)
+        undone = undone or any(  # handed over with its person: the new team has to be paged
+            entry.what == "assignment_group" and entry.by == PERSON and entry.at >= given[-1].at
+            for entry in thread.entries if given)
         if record["assigned_to"] and reaches and not undone and len(thread.own) < 2:
             yield "%s is taken by %s, %s is triggered" % (thread.number, record["assigned_to"],
                                                           incident.id)
@@ -164,8 +165,8 @@ class Checks:
             closed = last is not None and last.closes
             others = [self._record(other)["state"] for other in
                       self._diary.standing_on(thread.incident or "") if other is not thread]
-            if closed == (state in DONE) or (state in FINAL and not closed and
-                                             any(one not in DONE for one in others)):
+            if closed == (state in DONE) or (state in FINAL and not closed and (
+                    thread.follows or any(one not in DONE for one in others))):
                 continue
             if not self._limits.excuse(thread, last, state):
                 yield "%s is %s, and the last word was: %s" % (thread.number, state,
@@ -289,6 +290,7 @@ def _causes(entry: Entry, cause: Optional[Entry] = None,
         return by_person and cause.what in ("move", "assignment_group", "merge") and (
             cause.what != kind)
     if kind == "resolved":
-        return cause.what == "resolve" and (by_person or cause.unheard or cause.forgotten)
+        return cause.what == "resolve" and (by_person or cause.unheard or cause.forgotten or
+                                            thread.followed(cause))
     return (cause.what == "acknowledge" and (by_person or thread.merged) or
             cause.what in ("reopen", "merge") and by_person)

@@ -69,8 +69,9 @@ class Entry:
 
 @dataclass
 class Look:
-    """A run that looked at a pair (None: at all pairs) when so many changes had been made; ``told``:
-    by an event that shows the record resolved or opened again; ``full``: at PagerDuty as well.
+    """A run that looked at a pair (None: at all pairs) when so many changes had been made;
+    ``told``: by an event that shows the record resolved or opened again; ``full``: at PagerDuty as
+    well.
     """
 
     position: int
@@ -99,6 +100,15 @@ class Thread:
     duplicate: bool = False
     merged: bool = False
 
+    def followed(self, entry: Entry) -> bool:
+        """Whether an entry is one of an incident that belongs to another record, or to none."""
+        return self.merged and entry.subject not in self.own + [self.number]
+
+    @property
+    def follows(self) -> bool:
+        """Whether its incident belongs to another record, or to none."""
+        return self.merged and self.incident not in self.own[-1:]
+
     @property
     def cancelled(self) -> bool:
         """Whether a person cancelled it."""
@@ -107,11 +117,13 @@ class Thread:
 
 def last_word(thread: Thread) -> Optional[Entry]:
     """The resolve or reopening that counts for a pair, by people alone and in true order: None
-    where nobody ever resolved it.
+    where nobody ever resolved it. For a follower also the resolve of its target, whose own record
+    may have been resolved.
     """
     last = None
     for entry in thread.entries:
-        if (entry.opens or entry.closes) and (entry.by == PERSON or entry.unheard):
+        of_target = entry.closes and thread.followed(entry)
+        if (entry.opens or entry.closes) and (entry.by == PERSON or entry.unheard or of_target):
             last = entry
     return last
 
@@ -298,4 +310,5 @@ class Diary:
 
     def later(self, incident: str) -> List[Thread]:
         """The records that had this incident and have a newer one."""
-        return [thread for thread in self.threads.values() if incident in thread.own[:-1]]
+        return [thread for thread in self.threads.values() if thread.incident != incident and any(
+            entry.subject == incident for entry in thread.entries)]

@@ -19,7 +19,7 @@ from world import Crash, Run, use_case
 from dev.simulators.pagerduty.model import Switches
 from pagerduty_stackflow.pack import Outcome
 from pagerduty_stackflow.reconcile import reconcile
-from pagerduty_stackflow.tally import Tally
+from pagerduty_stackflow.reconcile_report import ReconcileReport
 
 FAILURES: Dict[str, Dict[str, Any]] = {
     "429": {"status": 429, "headers": {"Retry-After": "3"}}, "500": {"status": 500},
@@ -128,7 +128,7 @@ class Histories(People):
     def reconcile(self, at: Optional[int] = None) -> None:
         result = self.do("reconcile", lambda: reconcile(self.world.pack()), at)
         self.marks["crash"] += isinstance(result, Crash)
-        if isinstance(result, Tally) and result.complete and all(
+        if isinstance(result, ReconcileReport) and result.complete and all(
                 one["kind"] == "routing" for one in result.failures):  # told when all is written
             self.diary.looked(None, False, True)
 
@@ -146,7 +146,7 @@ class Histories(People):
             return result
         if result is not None:
             self.world.outcomes.append(result)
-        if isinstance(result, (Outcome, Tally)):
+        if isinstance(result, (Outcome, ReconcileReport)):
             told = "%(outcome)s, %(reason)s" % result.as_result()
         else:
             told = repr(result) if result is not None else "done"
@@ -241,6 +241,8 @@ class Histories(People):
         """
         world, late = self.world, []
         world.end_of_trouble()
+        for name in [name for name in world.store.values if ".lease." in name]:  # of killed runs
+            del world.store.values[name]
         self.say("the end of all trouble; what is under way is %s" % self.end)
         if self.end == "lost":
             world.forget_deliveries()

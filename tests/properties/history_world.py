@@ -15,8 +15,9 @@ from world import EVENTS_HOST, PD_HOST, SF_HOST, Crash, Run, World
 
 from dev.simulators.base import Request, Simulator
 from dev.simulators.server import Server
+from pagerduty_stackflow.datastore import Datastore
 from pagerduty_stackflow.errors import PackError
-from pagerduty_stackflow.links import Links
+from pagerduty_stackflow.stores import Start
 
 SIDES = ("StackFlow", "PagerDuty")
 ACKNOWLEDGEMENT_TIMEOUT = 1800
@@ -117,7 +118,7 @@ class HistoryWorld(World):
         """The pack is installed: what was opened before is none of its business."""
         self.run(5)
         self.forget_deliveries()
-        Links(self.store).ensure_start(self.pack().clock)
+        Start(Datastore(self.store)).ensure(self.pack().clock)
         self.listening = True
         self.run(5)
 

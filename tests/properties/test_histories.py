@@ -12,9 +12,10 @@ from history_replay import shortest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-HISTORIES = int(os.environ.get("HISTORIES", "2000"))
+HISTORIES = int(os.environ.get("HISTORIES", "300"))
 HTTP_HISTORIES = 200
-SEED = int(os.environ.get("SEED", "0"))
+SEED = int(os.environ.get("SEED") or int.from_bytes(os.urandom(3), "big"))
+"""A fresh one in every run, which the summary and a failure name."""
 STEPS = 36
 BATCH = 10
 """Within so many, hypothesis draws each example afresh; later it varies the ones before, which for
@@ -41,7 +42,8 @@ def run(seed: int, machine: Any) -> None:
         found = wrong
     else:
         return
-    pytest.fail(str(shortest(machine, found.steps, found)), pytrace=False)
+    pytest.fail("SEED=%d HISTORIES=%d\n%s" % (
+        seed, BATCH, shortest(machine, found.steps, found)), pytrace=False)
 
 
 def run_all(machine: Any, count: int) -> Any:
@@ -57,6 +59,7 @@ def run_all(machine: Any, count: int) -> Any:
 
 @pytest.mark.fuzz
 def test_whatever_happens_every_invariant_holds(record_property):
+    record_property("is the seed of these histories", SEED)
     seen = run_all(Histories, HISTORIES)
     record_property("histories of at least 30 steps", seen["long"])
     record_property("histories with a crash", seen["crash"])

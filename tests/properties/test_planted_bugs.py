@@ -11,7 +11,7 @@ import pytest
 import test_histories
 from history_machine import Histories, Wrong
 
-from pagerduty_stackflow import deciding, merge, reconcile, repair, sync
+from pagerduty_stackflow import decide, pairs, reconcile, sync
 from pagerduty_stackflow.links import Links
 
 PATIENCE = 400
@@ -22,43 +22,38 @@ def always(value: Any) -> Callable[..., Any]:
     return lambda *_, **__: value
 
 
-def acknowledged_again(decide: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    another = {merge.CARRIED: merge.ANOTHER}
-    return lambda now: decide(now._replace(assignee=another.get(now.assignee, now.assignee)))
+def deciding(change: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+    """The decision of a look that saw something else."""
+    return lambda right: lambda seen, now, policy: right(change(seen, now), now, policy)
 
 
-def handed_to_nobody(decide: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda now: decide(now._replace(handed=None))
+def person_forgotten(seen: Any, now: Any) -> Any:
+    return seen._replace(here=dict(seen.here, acknowledgement="nobody@example.com"))
 
 
-def final_is_resolved(decide: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda now: decide(now._replace(stackflow="resolved" if now.stackflow in (
-        "closed", "cancelled") else now.stackflow))
-
-
-def agreed_on_nothing(decide: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda now: decide(now._replace(agreed_pagerduty=merge.ABSENT))
-
-
-def place_forgotten(agreed: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda pack, pair, decision: agreed(pack, pair, decision)._replace(
-        group=pair.link.group, service_id=pair.link.service_id)
+def place_forgotten(seen_now: Callable[..., Any]) -> Callable[..., Any]:
+    def spoiled(pair: Any, kept: Any = frozenset()) -> Any:
+        return seen_now(pair, kept | {("stackflow", "place"), ("pagerduty", "place")})
+    return spoiled
 
 
 BUGS: Dict[str, Any] = {
-    "a final record is set back to work": (merge, "decide", final_is_resolved),
-    "what was agreed with PagerDuty is forgotten": (merge, "decide", agreed_on_nothing),
-    "for whom was acknowledged is forgotten": (deciding, "_assignee", lambda _: always(None)),
-    "an assignment acknowledges again and again": (merge, "decide", acknowledged_again),
-    "a changed group or service is nobody's change": (merge, "decide", handed_to_nobody),
+    "a final record is set back to work": (decide, "FINAL_STATES", lambda _: ()),
+    "what PagerDuty showed is forgotten": (sync, "decide", deciding(
+        lambda seen, now: seen._replace(there={}))),
+    "for whom was acknowledged is forgotten": (sync, "decide", deciding(person_forgotten)),
+    "a changed group or service is nobody's change": (
+        decide, "_place", lambda _: always(decide.Decision(decide.IN_SYNC, in_sync=True))),
+    "a reopening in PagerDuty is overlooked": (
+        pairs, "_status", lambda right: lambda *given: right(*given)[:2] + (False,)),
     "what is older than the pack is paged by an event": (
-        sync, "before_start", lambda _: always(False)),
+        sync, "before_install", lambda _: always("")),
     "what is older than the pack is opened by the reconcile": (
         reconcile.Walk, "_objection", lambda _: always("")),
     "an incident without a link is not looked for": (
-        repair.Repair, "incident", lambda _: always(None)),
+        reconcile.Walk, "_settle_incident", lambda _: always(None)),
     "the link is not written": (Links, "write", lambda _: always(None)),
-    "a place that was agreed on is not remembered": (sync, "agreed", place_forgotten),
+    "a place that was seen is not remembered": (sync, "seen_now", place_forgotten),
 }
 
 

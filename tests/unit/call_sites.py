@@ -17,7 +17,6 @@ from pagerduty_stackflow.answers import PAGERDUTY, STACKFLOW
 from pagerduty_stackflow.credentials import Secrets
 from pagerduty_stackflow.incidents import dedup_key
 from pagerduty_stackflow.pagerduty.account import Account
-from pagerduty_stackflow.pagerduty.subscriptions import Subscriptions
 from pagerduty_stackflow.stackflow.auth import TokenSource
 
 BUDGET, TIMEOUT = 20.0, 5.0
@@ -44,12 +43,12 @@ class Scene:
         pack.events.trigger(world.api_key, KEY, "Disk full", "acme", "error")
         world.run(1)
         self.id = world.pagerduty.incidents(KEY)[0].id
-        self.account, self.subscriptions = Account(pack.rest), Subscriptions(pack.rest)
-        self.subscription = self.subscriptions.all()[0]
+        self.account = Account(pack.rest)
+        self.subscription = self.account.subscriptions()[0]
         signing_in = settings.load(dict(world.config, stackflow=dict(
             world.config["stackflow"], auth=AUTH)))
         clock = PackClock(world)
-        self.tokens = TokenSource(signing_in, world.transport(), world.store, clock,
+        self.tokens = TokenSource(signing_in, world.transport(),
                                   Secrets(signing_in, world.store, clock))
         self.answered: List[Tuple[str, str, int]] = []
         for simulator in (world.pagerduty, world.stackflow):
@@ -147,23 +146,23 @@ SITES: Dict[str, Site] = {
                                 lambda on: on.account.policy_name(on.world.policy)),
     "Account.on_calls": read("/oncalls", lambda on: on.account.on_calls([on.world.policy])),
     "Account.extensions": read("/extensions", lambda on: on.account.extensions()),
-    "Subscriptions.all": read(SUBSCRIPTIONS, lambda on: on.subscriptions.all()),
-    "Subscriptions.one": read(SUBSCRIPTIONS + "/{sub}",
-                              lambda on: on.subscriptions.one(on.subscription.id)),
-    "Subscriptions.create": write("POST", SUBSCRIPTIONS, lambda on: on.subscriptions.create(
+    "Account.subscriptions": read(SUBSCRIPTIONS, lambda on: on.account.subscriptions()),
+    "Account.subscription": read(SUBSCRIPTIONS + "/{sub}",
+                                 lambda on: on.account.subscription(on.subscription.id)),
+    "Account.subscribe": write("POST", SUBSCRIPTIONS, lambda on: on.account.subscribe(
         "https://st2.example/hook", ["incident.triggered"], on.world.api, "x"), needs=True),
-    "Subscriptions.enable": write("POST", SUBSCRIPTIONS + "/{sub}/enable",
-                                  lambda on: on.subscriptions.enable(on.subscription)),
-    "Subscriptions.ping": write("POST", SUBSCRIPTIONS + "/{sub}/ping",
-                                lambda on: on.subscriptions.ping(on.subscription.id)),
-    "Subscriptions.delete": write("DELETE", SUBSCRIPTIONS + "/{sub}",
-                                  lambda on: on.subscriptions.delete(on.subscription.id)),
+    "Account.enable": write("POST", SUBSCRIPTIONS + "/{sub}/enable",
+                            lambda on: on.account.enable(on.subscription)),
+    "Account.ping": write("POST", SUBSCRIPTIONS + "/{sub}/ping",
+                          lambda on: on.account.ping(on.subscription.id)),
+    "Account.unsubscribe": write("DELETE", SUBSCRIPTIONS + "/{sub}",
+                                 lambda on: on.account.unsubscribe(on.subscription.id)),
     "StackFlowClient.incident": read(
         INCIDENTS + "/{number}", lambda on: on.pack.stackflow.incident(on.number)),
     "StackFlowClient.created_for": read(
         INCIDENTS, lambda on: on.pack.stackflow.created_for("Q0ABCDEF")),
     "StackFlowClient.newest": read(
-        INCIDENTS, lambda on: on.pack.stackflow.newest("Platform Engineering")),
+        INCIDENTS, lambda on: on.pack.stackflow.newest((("priority", "P1"),))),
     "StackFlowClient.notes": read(
         INCIDENTS + "/{number}/notes", lambda on: on.pack.stackflow.notes(on.number)),
     "StackFlowClient.in_state": read(

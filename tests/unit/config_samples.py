@@ -4,7 +4,7 @@ import copy
 import json
 import re
 
-from pagerduty_stackflow.config_fields import FIELDS, Field
+from pagerduty_stackflow.settings import CONFIG
 
 # The two tables of StackFlow's guide "PagerDuty Integration", as printed there.
 GUIDE_SERVICES = json.loads("""{
@@ -79,12 +79,11 @@ EVERYTHING = changed(
     ("templates.description", "[% if pagerduty %]\n[[ pagerduty.title ]][% endif %]"),
     ("default_pagerduty_service_id", "P1234AB"),
     ("severity_mapping.P4", "warning"),
-    ("sla.targets.P1-Response-SLA", {"priority": "P1", "metric": "first_response", "minutes": 7.5}),
-    ("escalation.acknowledge_timeout_minutes", 0.05))
+    ("escalation.unanswered_after_minutes", 0.05))
 
 
 def secrets_of(config):
-    """Every value of the config that the table of fields calls a secret."""
+    """Every value of the config that its settings declare as a secret."""
     def walk(value, known):
         if value is None:
             return []
@@ -95,4 +94,4 @@ def secrets_of(config):
             return [found for each in value for found in walk(each, known.each)]
         return [value] if known.secret else []
 
-    return walk(config, Field("object", fields=FIELDS))
+    return walk(config, CONFIG)

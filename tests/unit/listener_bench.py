@@ -6,17 +6,18 @@ import http.client
 import json
 import logging
 import socket
+import threading
 import time
 
-from config_samples import changed, replaced
-from pagerduty_stackflow import webserver
+from config_samples import changed
+from pagerduty_stackflow import listener
 from pagerduty_stackflow.clock import Clock
 from pagerduty_stackflow.listener import Listener
 from pagerduty_stackflow.settings import load
 
 SECRET = "not a secret" * 4
 ROTATED = "not a secret either" * 3
-SETTINGS = load(changed(("webhook_listener.port", 1), ("stackflow.webhook_secrets", [SECRET])))
+SETTINGS = load(changed(("stackflow.webhook_secrets", [SECRET])))
 PAGERDUTY = "/webhooks/pagerduty"
 STACKFLOW = "/webhooks/stackflow"
 PING = b'{"event": {"id": "01PING", "event_type": "pagey.ping", "data": {"type": "ping"}}}'
@@ -31,18 +32,24 @@ def sign(body, secret=SECRET):
 class Bench:
     """A listener on a free port, and what it handed on."""
 
-    def __init__(self, config_error=None, secrets=(SECRET, ROTATED), handle=None,
-                 address=("127.0.0.1", 0), clock=None):
+    def __init__(self, config_error=None, secrets=(SECRET, ROTATED), handle=None, clock=None):
         self.handled, self.pings, self.messages = [], [], []
-        self.secrets = secrets
+        self.known_secrets = secrets
+        self.handle = handle or self.handle
         logger = logging.Logger("listener")
         logger.addHandler(logging.Handler())
         logger.handlers[0].emit = lambda record: self.messages.append(record.getMessage())
-        settings = None if config_error else settings_with_a_free_port()
-        self.listener = Listener(settings, config_error, lambda source: self.secrets,
-                                 handle or self.handle, self.pings.append, clock or Clock(), logger,
-                                 address)
-        self.listener.start()
+        self.listener = Listener(self, ("127.0.0.1", 0), None if config_error else SETTINGS,
+                                 config_error, logger)
+        self.listener.clock = clock or Clock()
+        threading.Thread(target=self.listener.serve_forever, daemon=True).start()
+        eventually(lambda: self.listener.address)
+
+    def secrets(self, source):
+        return self.known_secrets
+
+    def on_ping(self, number):
+        self.pings.append(number)
 
     def handle(self, trigger, payload):
         self.handled.append((trigger, payload["event_id"], payload["event_type"]))
@@ -74,10 +81,6 @@ class Bench:
 
     def refused(self, source="pagerduty"):
         return self.listener.health()[source]["refused"]
-
-
-def settings_with_a_free_port():
-    return replaced(SETTINGS, listener=replaced(SETTINGS.listener, port=0))
 
 
 def read_answer(response):
@@ -118,7 +121,7 @@ def slow_clients(one, count):
 
 def benches(monkeypatch):
     """A maker of benches, for a fixture; they are stopped at its end."""
-    monkeypatch.setattr(webserver, "ACCEPT_SECONDS", 0.02)  # or each stop takes that long
+    monkeypatch.setattr(listener, "POLL_SECONDS", 0.02)  # or each stop takes longer
     made = []
 
     def make(**options):

@@ -30,13 +30,17 @@ def silent(connection, _):
     return False
 
 
+def stalled(connection, closing):
+    """The body begins, and nothing more comes."""
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 200\r\n\r\n1")
+    return silent(connection, closing)
+
+
 def trickle(connection, closing):
-    """A body of 200 bytes, one every 20 ms."""
-    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 200\r\n\r\n")
-    for _ in range(200):
-        connection.sendall(b"1")
-        if closing.wait(0.02):
-            break
+    """A body without an end, one byte every 20 ms."""
+    connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    while not closing.wait(0.02):
+        connection.sendall(b"1\r\n1\r\n")
     return False
 
 

@@ -33,11 +33,16 @@ PHRASES = {
         "pd resolve INC0001234 because": about("INC0001234 because", resolution=None),
         "pd resolve INC0001234 because the disk is new": about(
             NUMBER, resolution="the disk is new"),
+        "pd resolve INC0001234 because\nthe disk\nis new": about(
+            NUMBER, resolution="the disk\nis new"),
+        "pd resolve  INC0001234  because  the disk is new ": about(
+            NUMBER, resolution="the disk is new"),
         "pd resolve INC0001234 because of it because \"I said so\"": about(
             NUMBER, resolution="of it because \"I said so\"")},
     "escalate": {
         "pd escalate INC0001234": about(NUMBER, escalation_policy_id=None),
         "pd escalate %s to PABCDEF" % INCIDENT: about(INCIDENT, escalation_policy_id="PABCDEF"),
+        "pd escalate  %s\nto  PABCDEF" % INCIDENT: about(INCIDENT, escalation_policy_id="PABCDEF"),
         "pd escalate INC0001234 escalation_level=2": about(
             NUMBER, escalation_policy_id=None, escalation_level="2")},
     "status": {"pd status INC0001234": about(NUMBER), "pd status " + INCIDENT: about(INCIDENT)},
@@ -48,6 +53,7 @@ PHRASES = {
         "pd note INC0001234 {{ x }} {% y %} <% z %>": about(
             NUMBER, text="{{ x }} {% y %} <% z %>"),
         "pd note INC0001234 two\nlines": about(NUMBER, text="two\nlines"),
+        "pd note INC0001234\ntwo\nlines": about(NUMBER, text="two\nlines"),
         "pd note INC0001234 a = b": about(NUMBER, text="a = b"),
         "pd note INC0001234 set x=1 on db1": about(NUMBER, text="set x=1 on db1"),
         # Whatever looks like a parameter is cut off at the end; by this one the side can be told.
@@ -56,6 +62,7 @@ PHRASES = {
     "list": {"pd list": {}, " pd list ": {}},
     "oncall": {
         "pd oncall": {"assignment_group": None},
+        "pd oncall  Platform Engineering": {"assignment_group": "Platform Engineering"},
         "pd oncall Platform Engineering": {"assignment_group": "Platform Engineering"},
         "pd oncall \"Platform Engineering\"": {"assignment_group": "Platform Engineering"}},
     "route": {
@@ -64,12 +71,17 @@ PHRASES = {
         "pd route Platform Engineering category api v2": route("Platform Engineering", "api v2"),
         "pd route Platform Engineering category api priority P1": route(
             "Platform Engineering", "api", "P1"),
+        "pd route  Platform Engineering  category  api\npriority\tP1": route(
+            "Platform Engineering", "api", "P1"),
         "pd route \"All category owners\" category 'api'": route("All category owners", "api")},
     "reconcile": {"pd reconcile": {}},
     "reconcile_dry_run": {"pd reconcile dry run": {}},
     "check": {"pd check": {}},
     "test": {"pd test Production API": {"service": "Production API"},
              "pd test P1234AB": {"service": "P1234AB"}}}
+ONE_WORD = {"note": "pd note INC0001234 looking", "test": "pd test P1234AB",
+            "route": "pd route Platform category api priority P1"}
+"""Commands whose values have no blanks; of other aliases the first of PHRASES has none."""
 NOTHING = ["pd", "pd nonsense", "pd ack", "pd trigger", "pd resolve", "pd note INC0001234",
            "pd note", "pd listing", "pd check now", "pd reconcile now", "pdlist", "please pd list"]
 
@@ -137,6 +149,15 @@ class CheckTestCase(Phrases, BaseActionAliasTestCase):
 
 class TestTestCase(Phrases, BaseActionAliasTestCase):
     action_alias_name = "test"
+
+
+@pytest.mark.parametrize("blank", ["  ", "\n", "\t", " \n ", "\u00a0"])
+@pytest.mark.parametrize("name", sorted(PHRASES))
+def test_any_white_space_separates_the_words_of_a_command(name, blank):
+    command = ONE_WORD.get(name) or next(iter(PHRASES[name]))
+    alias, found = chat.match(ALIASES, command.replace(" ", blank))
+    assert alias["name"] == name
+    assert found == chat.match(ALIASES, command)[1]
 
 
 def test_every_alias_is_tried_here():

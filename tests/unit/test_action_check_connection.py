@@ -21,7 +21,8 @@ class CheckConnectionTestCase(ActionTestCase):
         self.assertEqual(set(result), {"ok", "checks"} if status else {"ok", "checks", "error"})
         self.assertIs(result["ok"], status)
         for check in result["checks"]:
-            self.assertEqual(set(check), {"name", "status", "cause", "fix"})
+            self.assertEqual(set(check) - {"cause", "fix"}, {"name", "status"})
+            self.assertIs("fix" in check and "cause" in check, check["status"] != "ok", check)
         for secret in (REST_KEY, TOKEN, self.routing_key):
             self.assertNotIn(secret, str(result))
         error = result.get("error", {})
@@ -67,6 +68,15 @@ class CheckConnectionTestCase(ActionTestCase):
     def test_a_token_that_stackflow_refuses_is_a_failed_check(self):
         self.stackflow.revoke(TOKEN)
         self.assertEqual(self.failed(self.check(False)[0]), ["stackflow_sign_in"])
+
+    def test_a_firewall_before_stackflow_is_named_and_neither_role_nor_token_is_blamed(self):
+        for status in (401, 403):
+            self.stackflow.faults.add("/prod/api/incidents", "not_json", status=status, times=99)
+            checks, _ = self.check(False)
+            self.assertEqual(self.failed(checks), ["stackflow_sign_in"])
+            self.assertIn("did not come from the API", checks["stackflow_sign_in"]["cause"])
+            self.assertIn("firewall or proxy", checks["stackflow_sign_in"]["fix"])
+            self.stackflow.faults.clear()
 
     def test_a_config_that_is_wrong_is_the_failed_check_and_nothing_is_called(self):
         self.config["pagerduty"] = {"subdomain": "acme"}

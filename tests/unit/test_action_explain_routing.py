@@ -5,7 +5,7 @@ from __future__ import annotations
 from action_site import (GROUP, HTML, REST_KEY, TOKEN, UNKNOWN_ID, UNKNOWN_NUMBER, ActionTestCase)
 from explain_routing import ExplainRoutingAction
 
-from pagerduty_stackflow import reconcile, sync
+from pagerduty_stackflow import commands, reconcile
 
 SHOWN = {"entry", "service_id", "service_name", "service_url", "key", "escalation_policy",
          "warnings", "assignment_group", "category", "priority", "severity", "reaches_threshold",
@@ -115,9 +115,9 @@ class ExplainRoutingTestCase(ActionTestCase):
     def test_an_incident_that_is_open_again_triggers_a_new_alert(self):
         number = self.paged()
         self.stackflow.set_state(number, "resolved")
-        self.use_case(sync.resolve_incident, incident_id=number)
+        self.use_case(commands.resolve_incident, incident_id=number)
         self.pagerduty.tick()
-        self.use_case(sync.resolve_incident, incident_id=number, incident=self.event(number))
+        self.use_case(commands.resolve_incident, incident_id=number, incident=self.event(number))
         self.stackflow.reopen(number)
         self.assertEqual(self.explain(incident_id=number)["rule"], "stackflow_reopened")
 
@@ -173,7 +173,7 @@ class ExplainRoutingTestCase(ActionTestCase):
             self.fail_with("not_found", incident_id=incident_id)
 
     def test_a_malformed_id_is_refused_without_a_call(self):
-        for incident_id in ("inc0001", "../users", "Q0ABC DEF123"):
+        for incident_id in ("inc0001", "../users", "Q0ABC DEF123", "48213"):
             error = self.fail_with("bad_input", incident_id=incident_id)
             self.assertIn("INC0001234", error["hint"])
         self.assertEqual(self.calls(), [])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from action_site import GROUP, HTML, REST_KEY, TOKEN, ActionTestCase
 from list_incidents import ListIncidentsAction
+from many_services import LONGEST_ADDRESS, longest_address, mapped_services
 
 ROW = {"stackflow_id", "pagerduty_incident_id", "title", "state", "status", "priority",
        "assignment_group", "assigned_to", "service_name", "created_at", "stackflow_url",
@@ -96,6 +97,38 @@ class ListIncidentsTestCase(ActionTestCase):
         incidents = [self.born_in_pagerduty() for _ in range(26)]
         rows = self.rows(more=True)
         self.assertEqual((len(rows), rows[0]["pagerduty_incident_id"]), (25, incidents[-1]))
+
+    def map_services(self, count):
+        entries = mapped_services(self.pagerduty, self.stackflow, self.person, count)
+        self.config["service_mapping"] += entries
+        return entries
+
+    def test_the_newest_of_400_services_are_asked_for_in_short_addresses(self):
+        entries = self.map_services(400)
+        shown = []
+        for entry in [*entries[::20], self.config["service_mapping"][0], *entries[1::100]]:
+            self.pagerduty.clock.advance(1)
+            shown.append(self.born_in_pagerduty(service=entry["pagerduty_service_id"]))
+        self.assertEqual(self.ids(), [(None, one) for one in reversed(shown)])
+        lists = [one for one in self.pagerduty.requests if one.path == "/incidents"]
+        self.assertLess(longest_address(lists), LONGEST_ADDRESS)
+        asked = [service for one in lists for service in one.every("service_ids[]")]
+        self.assertEqual(len(asked), 401)
+        self.assertEqual(set(asked), {one["pagerduty_service_id"]
+                                      for one in self.config["service_mapping"]})
+
+    def test_260_groups_cost_no_more_requests_than_one(self):
+        entries = self.map_services(260)
+        groups = [entry["stackflow_assignment_group"] for entry in entries]
+        numbers = [self.record("P1", group=groups[0]), self.record("P2", group=groups[259])]
+        self.record("P1", group="Facilities")
+        self.assertEqual(sorted(self.ids()), [(number, None) for number in numbers])
+        lists = [one for one in self.stackflow.requests if one.path.endswith("/incidents")]
+        self.assertEqual([one.one("priority") for one in lists], ["P1", "P2"])
+        self.forget_calls()
+        self.assertEqual(self.ids(assignment_group=groups[259]), [(numbers[1], None)])
+        self.assertEqual([one.one("assignment_group") for one in self.stackflow.requests],
+                         [groups[259]] * 2)
 
     def test_a_status_that_does_not_exist_is_refused(self):
         for status in ("new", "Open", "closed"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from action_site import GROUP, HTML, REST_KEY, ActionTestCase
 from list_oncall import ListOncallAction
+from many_services import LONGEST_ADDRESS, longest_address, mapped_services
 
 
 class ListOncallTestCase(ActionTestCase):
@@ -56,6 +57,16 @@ class ListOncallTestCase(ActionTestCase):
     def test_on_calls_are_asked_for_once(self):
         self.list()
         self.assertEqual(self.calls().count("GET /oncalls"), 1)
+
+    def test_400_policies_are_asked_for_in_short_addresses(self):
+        self.config["service_mapping"] = mapped_services(self.pagerduty, self.stackflow,
+                                                         self.person, 400)
+        rows = self.list()["services"]
+        self.assertEqual([self.names(row) for row in rows], [[(1, ["Casey Oncall"])]] * 400)
+        lists = [one for one in self.pagerduty.requests if one.path == "/oncalls"]
+        self.assertLess(longest_address(lists), LONGEST_ADDRESS)
+        asked = [policy for one in lists for policy in one.every("escalation_policy_ids[]")]
+        self.assertEqual(len(asked), len(set(asked)), 400)
 
     def test_a_group_without_an_entry_fails_and_names_the_nearest(self):
         error = self.fail_with("routing", assignment_group="Platform Enginering")

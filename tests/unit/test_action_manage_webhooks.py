@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from unittest import mock
 
+import requests
 from action_site import GROUP, OUTCOME, REST_KEY, ActionTestCase
 from manage_webhooks import ManageWebhooksAction
 
@@ -73,7 +74,7 @@ class ManageWebhooksTestCase(ActionTestCase):
             rows, _ = self.manage("done", "create", service="database service")
         (one,) = rows
         secret = self.pagerduty.account.subscriptions[one].secret
-        stored.assert_called_once_with(KEY + one, secret, local=False, encrypt=True)
+        stored.assert_called_once_with(KEY + one, secret, ttl=None, local=False, encrypt=True)
 
     def test_create_leaves_a_service_alone_that_has_ours_already(self):
         rows, _ = self.manage("done", "create", service=self.service)
@@ -103,6 +104,15 @@ class ManageWebhooksTestCase(ActionTestCase):
         self.assertIn("deleted again", error["message"])
         self.assertNotIn("secret", error["message"].replace("the secret of", ""))
         self.assertIn("key to encrypt", error["hint"])
+
+    def test_where_stackstorm_denies_the_write_the_error_names_the_permission_and_no_key(self):
+        denied = requests.HTTPError("403", response=mock.Mock(status_code=403))
+        with mock.patch.object(self.action_service, "set_value", side_effect=denied):
+            error = self.fail_with("datastore_denied", operation="create")
+        self.assertEqual(self.ours(), [])
+        self.assertIn("key_value_pair_set", error["message"])
+        self.assertIn("role admin", error["hint"])
+        self.assertFalse(error["retryable"])
 
     def test_where_it_cannot_be_deleted_either_the_error_names_it(self):
         self.pagerduty.faults.add("DELETE /webhook_subscriptions", kind="status", status=400)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from action_site import ERROR, HTML, REST_KEY, TOKEN, UNKNOWN_ID, UNKNOWN_NUMBER, ActionTestCase
 from reconcile import ReconcileAction
 
-from pagerduty_stackflow.links import PREFIX
+from pagerduty_stackflow.datastore import PREFIX
 
 COUNTS = {"pairs", "in_step", "repaired", "failed", "requests", "complete"}
 COMMON = COUNTS | {"outcome", "reason", "stackflow_id", "pagerduty_incident_id", "dedup_key",

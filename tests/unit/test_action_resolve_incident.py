@@ -82,7 +82,7 @@ class ResolveIncidentTestCase(ActionTestCase):
         mapping["integration_key"] = self.pagerduty.add_integration(self.service)[1]
         self.succeed("done", incident_id=number)
         self.assertEqual(self.incident(number).status, "resolved")
-        self.assertEqual(self.calls(), ["POST /v2/enqueue"])
+        self.assertEqual(self.writes(), ["POST /v2/enqueue"])
 
     def test_a_key_that_is_gone_from_the_config_is_bypassed_by_rest(self):
         number = self.paged()

@@ -6,6 +6,7 @@ from unittest import mock
 
 from action_site import ActionTestCase
 from pagerduty_stackflow import prefilter
+from pagerduty_stackflow.datastore import Datastore
 from pagerduty_stackflow.incidents import dedup_key
 from pagerduty_stackflow.links import Links
 from pagerduty_stackflow.pagerduty.webhooks import parse
@@ -63,8 +64,8 @@ class SendEventTestCase(ActionTestCase):
         self.succeed("done", event_action="trigger", service=self.service, summary="Hot")
         payload = parse(self.pagerduty.deliveries[0].body)
         verdict = prefilter.judge("pagerduty_event", payload, load(self.config),
-                                  Links(self.action_service), None)
-        self.assertEqual(verdict, (True, ""))
+                                  Links(Datastore(self.action_service)), None)
+        self.assertEqual(verdict, prefilter.APPLY)
 
     def test_what_is_too_long_is_cut_and_told(self):
         result = self.succeed("done", event_action="trigger", service=self.service,

@@ -7,6 +7,7 @@ from unittest import mock
 from action_site import REST_KEY, ActionTestCase
 from pagerduty_stackflow import prefilter
 from pagerduty_stackflow.clock import Clock
+from pagerduty_stackflow.datastore import Datastore
 from pagerduty_stackflow.errors import PackError
 from pagerduty_stackflow.incidents import number_of_key, number_of_url
 from pagerduty_stackflow.links import Links
@@ -76,8 +77,8 @@ class SendTestEventTestCase(ActionTestCase):
         self.assertEqual(payload["client"]["name"], "StackFlow integration test")
         self.assertIsNone(number_of_url(payload["client"]["url"], self.host))
         verdict = prefilter.judge("pagerduty_event", payload, load(self.config),
-                                  Links(self.action_service), None)
-        self.assertEqual(verdict, (True, ""))
+                                  Links(Datastore(self.action_service)), None)
+        self.assertEqual(verdict, prefilter.APPLY)
 
     def test_an_incident_that_comes_late_is_waited_for(self):
         self.pagerduty.switches.event_delay = 1e9

@@ -27,9 +27,11 @@ class SyncStatusTestCase(ActionTestCase):
             result = self.show(incident_id)
             self.assertEqual((result["in_step"], result["would"], result["failures"]),
                              (True, [], []))
-            self.assertEqual(result["reason"], "in step")
-            self.assertEqual((result["stackflow"]["state"], result["pagerduty"]["status"],
-                              result["link"]["pagerduty"]), ("new", "triggered", "open"))
+            self.assertEqual(result["reason"], "in sync")
+            self.assertEqual((result["stackflow"]["state"], result["pagerduty"]["status"]),
+                             ("new", "triggered"))
+            self.assertEqual((result["link"]["here"]["state"], result["link"]["there"]["state"]),
+                             ("new", "triggered"))
 
     def test_a_pair_out_of_step_shows_what_a_reconcile_would_write(self):
         number = self.paged()
@@ -41,11 +43,13 @@ class SyncStatusTestCase(ActionTestCase):
         self.assertEqual(self.incident(number).status, "triggered")
 
     def test_what_has_no_other_side_shows_why_a_reconcile_opens_none(self):
-        young, low = self.record(), self.record("P3")
-        self.assertIn("younger than two minutes", self.show(young)["reason"])
+        high, low = self.record(), self.record("P3")
+        result = self.show(high)  # however young it is
+        self.assertEqual((result["in_step"], [one["writes"] for one in result["would"]]),
+                         (False, [["trigger"]]))
         self.assertEqual(self.show(low)["reason"], "under the priority threshold")
-        self.stackflow.set_state(young, "resolved")
-        self.assertIn("resolved in StackFlow before", self.show(young)["reason"])
+        self.stackflow.set_state(high, "resolved")
+        self.assertIn("resolved in StackFlow before", self.show(high)["reason"])
 
     def test_what_is_older_than_the_pack_shows_that_it_is(self):
         number = self.record()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
+from unittest import mock
 
+import requests
 from action_site import GROUP, HTML, TOKEN, UNKNOWN_ID, UNKNOWN_NUMBER, ActionTestCase
 from trigger_incident import TriggerIncidentAction
 
@@ -60,6 +62,15 @@ class TriggerIncidentTestCase(ActionTestCase):
             result = self.succeed("skipped", incident_id=number)
             self.assertIn("under the priority threshold", result["reason"])
             self.assertIsNone(result["dedup_key"])
+        self.assertEqual(self.writes(), [])
+
+    def test_a_datastore_that_denies_the_user_is_an_error_of_its_own_and_nobody_is_paged(self):
+        denied = requests.HTTPError("403", response=mock.Mock(status_code=403))
+        number = self.record()
+        with mock.patch.object(self.action_service, "list_values", side_effect=denied):
+            error = self.fail_with("datastore_denied", incident_id=number)
+        self.assertIn("key_value_pair_list", error["message"])
+        self.assertFalse(error["retryable"])
         self.assertEqual(self.writes(), [])
 
     def test_force_pages_whatever_the_priority(self):
@@ -153,5 +164,5 @@ class TriggerIncidentTestCase(ActionTestCase):
         self.config["service_mapping"][0]["integration_key"] = "0" * 20
         error = self.fail_with("credentials", incident_id=self.record())
         self.assertIn("REST API key", error["message"])
-        self.assertIn("re-copy the Integration Key", error["hint"])
+        self.assertIn("Re-copy the Integration Key", error["hint"])
         self.assertEqual(self.writes(), [])

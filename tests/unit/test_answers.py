@@ -5,6 +5,7 @@ from datetime import timedelta
 from email.utils import format_datetime
 
 import pytest
+from requests.structures import CaseInsensitiveDict
 
 from leaks import assert_leaks_no_secret
 from pagerduty_stackflow.answers import (error_of, may_retry, pause, pause_before_next,
@@ -38,7 +39,7 @@ def test_the_table_of_retries_walked_over_every_status():
     ({"X-RateLimit-Reset": str(NOW + 12), "Retry-After": "23"}, 23),
     ({"ratelimit-reset": "soon", "Retry-After": "later", "X-RateLimit-Reset": str(NOW + 3)}, 3)])
 def test_the_server_says_how_long_to_wait(headers, wait):
-    assert pause(429, headers, NOW) == pytest.approx(wait)
+    assert pause(429, CaseInsensitiveDict(headers), NOW) == pytest.approx(wait)
 
 
 @pytest.mark.parametrize("name", ["ratelimit-reset", "Retry-After", "X-RateLimit-Reset"])
@@ -66,7 +67,7 @@ def test_a_time_that_is_past_is_no_wait():
     ({"ratelimit-remaining": "none", "ratelimit-reset": "7"}, None),
     ({"ratelimit-remaining": "0", "ratelimit-reset": "soon"}, None), ({}, None)])
 def test_a_limit_that_is_used_up_says_how_long_to_wait_before_the_next_call(headers, wait):
-    assert pause_before_next(headers, NOW) == (wait and pytest.approx(wait))
+    assert pause_before_next(CaseInsensitiveDict(headers), NOW) == (wait and pytest.approx(wait))
 
 
 def test_the_state_of_the_rate_limit_does_not_delay_after_other_failures():

@@ -9,9 +9,8 @@ from aws_site import (INTEGRATION_KEY, KEY, NEW_KEY, SECRET, Clock, aws,  # noqa
                       make_settings, make_store, moto_url, no_aws)
 from leaks import assert_leaks_no_secret
 from pagerduty_stackflow import secrets_manager
-from pagerduty_stackflow.credentials import LAG, ApiKeySource, check_api_key, pick_api_key
+from pagerduty_stackflow.credentials import LAG, PREFIX, Secrets, check_api_key, pick_api_key
 from pagerduty_stackflow.errors import ApiError, CredentialsError
-from pagerduty_stackflow.secret_cache import PREFIX
 from world import World
 
 CACHE = PREFIX + "pagerduty.api_key_secret."
@@ -36,7 +35,7 @@ class Site:
 
     def source(self, **pagerduty):
         """What a new process works with."""
-        return ApiKeySource(make_settings(pagerduty=pagerduty), self.store, self.clock)
+        return Secrets(make_settings(pagerduty=pagerduty), self.store, self.clock)
 
     def stored(self):
         return {name: value for name, (value, _) in self.store.values.items()}
@@ -105,10 +104,9 @@ def test_a_datastore_that_is_away_costs_reads_and_no_more(site):
 
 
 @pytest.mark.parametrize("spoilt", ["", "x", "[]", "{}", "null", "1", '{"value": 1}',
-                                    '{"value": "v", "until": "soon", "mark": ""}',
-                                    '{"value": "", "until": 1e12, "mark": ""}',
-                                    '{"value": "v", "until": 1e12, "mark": "of something else"}',
-                                    '{"value": "v", "until": 1e12, "mark": "", "more": 1}',
+                                    '["v", "soon", ""]', '["", 1e12, ""]', '["v", 1e12]',
+                                    '["v", 1e12, "of something else"]', '["v", 1e12, "", 1]',
+                                    '{"value": "v", "until": 1e12, "made_from": ""}',
                                     "[" * 100000])
 def test_an_entry_that_cannot_be_read_costs_a_read_and_no_more(site, spoilt):
     site.source().api_key()
@@ -130,7 +128,7 @@ def test_an_entry_that_cannot_be_decrypted_costs_a_read_and_no_more(site):
 def test_a_changed_setting_does_not_use_the_value_of_the_old_one(site, changed):
     site.source().api_key()
     site.current = [NEW_KEY]
-    assert ApiKeySource(make_settings(**changed), site.store, site.clock).api_key() == NEW_KEY
+    assert Secrets(make_settings(**changed), site.store, site.clock).api_key() == NEW_KEY
     assert site.source().api_key() == KEY
 
 

@@ -8,6 +8,7 @@ UNDONE  surely not carried out: tried again whatever it is
 OPEN    perhaps carried out: tried again where that does no harm, or once more where it was looked
         for and not found; otherwise OutcomeUnknownError after one try
 ODD     a success without what was asked for: an error where something was needed
+PAGE    a refusal with an HTML page: one try, and an error that says that no API sent it
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from pagerduty_stackflow.errors import (ApiError, ConflictError, CredentialsErro
                                         PackError)
 from pagerduty_stackflow.transport import OutcomeUnknownError
 
-FINAL, UNDONE, OPEN, ODD = "final", "undone", "open", "odd"
+FINAL, UNDONE, OPEN, ODD, PAGE = "final", "undone", "open", "odd", "page"
 ALWAYS = 99
 BAD = "The server's own words"
 
@@ -93,7 +94,9 @@ FAULTS: Dict[str, Fault] = {
     "StackFlow: flat": shape(STACKFLOW, {"error": BAD, "code": "BAD_REQUEST", "requestId": "1"}),
     "StackFlow: nested": shape(STACKFLOW, {"error": {
         "code": "BAD_REQUEST", "message": BAD, "request_id": "1", "timestamp": "now"}}),
-    "a refusal that is no JSON": Fault(FINAL, {"kind": "not_json", "status": 400}, meaning=400)}
+    "a refusal that is an HTML page": Fault(PAGE, {"kind": "not_json", "status": 400})}
+FAULTS.update(("%d with an HTML page" % number, Fault(PAGE, {"kind": "not_json", "status": number}))
+              for number in (401, 403, 404, 409, 422))
 FAULTS.update(("%d" % number, status(number, FINAL)) for number in (
     302, 400, 401, 402, 403, 404, 409, 410, 413, 418, 422))
 FAULTS.update(("%d" % number, status(number, OPEN)) for number in (408, 500, 501, 503, 504, 599))
@@ -111,6 +114,8 @@ class Expected(NamedTuple):
 def expected(name: str, fault: Fault, always: bool) -> Expected:
     """The outcome of a cell, where the fault comes once or always."""
     site = SITES[name]
+    if fault.kind == PAGE:
+        return Expected(1, ApiError)
     if fault.kind == FINAL:
         tries = site.names if fault.meaning in (400, 422) else 1
         return Expected(tries, error_of(name, fault.meaning))
@@ -245,7 +250,7 @@ def test_every_method_of_a_client_has_a_row():
 def test_the_matrix_is_complete():
     for name in SITES:
         own = {fault for site, fault in CELLS if site == name}
-        assert {FAULTS[fault].kind for fault in own} == {FINAL, UNDONE, OPEN, ODD}
+        assert {FAULTS[fault].kind for fault in own} == {FINAL, UNDONE, OPEN, ODD, PAGE}
         assert len(own) >= 34
 
 
@@ -271,12 +276,14 @@ def check_error(name: str, trouble: Fault, scene: Scene, kind: Optional[type],
     assert type(raised) is (kind or type(None)), raised
     if raised is None:
         return
-    assert raised.hint and raised.retryable is (trouble.kind != FINAL and
+    assert raised.hint and raised.retryable is (trouble.kind not in (FINAL, PAGE) and
                                                 kind is not CredentialsError)
     if isinstance(raised, ApiError):
         assert raised.system == system_of(name)
         if trouble.meaning and trouble.kind != ODD:
             assert raised.status == trouble.order["status"]
+    if trouble.kind == PAGE:
+        assert raised.status is None and "did not come from the API" in raised.message
     if trouble.of:
         assert BAD in raised.message
     assert_leaks_no_secret(raised, "rest-key-0123456789x", "stackflow-token", "its-secret",

@@ -19,8 +19,7 @@ pytestmark = pytest.mark.fuzz
 SLA_POLICY = "P1-Response-SLA"
 MORE = {"set_stackflow_state": {"state": "resolved"}, "add_note": {"text": "Disk replaced"},
         "update_stackflow_incident": {"fields": {"priority": "P2"}},
-        "follow_escalation": {"sla_policy": SLA_POLICY, "run": "1", "begin": True,
-                              "trigger_on": "sla_breach"}}
+        "follow_escalation": {"sla_policy": SLA_POLICY, "breach": {"trigger_on": "sla_breach"}}}
 """What an action is given beside the incident's id."""
 EVERYTHING = "reconcile all"
 ABOUT_INCIDENTS = sorted(name for name, action in ACTIONS.items()

@@ -7,6 +7,8 @@ import hmac
 import json
 import re
 import socket
+from email.message import Message
+from types import SimpleNamespace
 
 import pytest
 import webhook_sensor
@@ -18,7 +20,6 @@ from hostile import AT, anything, documents, keys, names, replaced
 from listener_bench import EVENT, PAGERDUTY, SECRET, STACKFLOW, benches, received, sign
 from pagerduty_stackflow import deliveries
 from pagerduty_stackflow.deliveries import BadDelivery, SignatureMismatch, SignatureMissing
-from pagerduty_stackflow.http_connection import Request
 from pagerduty_stackflow.links import Link
 from pagerduty_stackflow.pagerduty import webhooks as pagerduty
 from world import World
@@ -117,6 +118,22 @@ def test_only_a_request_whose_end_is_certain_is_followed_by_another(one, lines):
     assert unharmed(one)
 
 
+GENUINE = b"not JSON, so that it is 400 where it is genuine, and 503 where a byte is not as it was"
+
+
+@given(cuts=st.lists(st.integers(0, len(GENUINE)), max_size=6), zeros=st.integers(0, 3),
+       more=st.sampled_from([b"", b" ", b";x", b" ;x=\"y\"", b"\t;"]),
+       trailer=st.sampled_from([b"", b"X: y\r\n", b"Content-Length: 99\r\nX:\r\n"]))
+def test_a_body_in_chunks_is_the_same_body_however_it_is_cut(one, cuts, zeros, more, trailer):
+    ends = sorted(set([0, len(GENUINE)] + cuts))
+    pieces = [GENUINE[start:end] for start, end in zip(ends, ends[1:])] + [b""]
+    lines = [b"0" * zeros + b"%X" % len(piece) + more + b"\r\n" + piece for piece in pieces]
+    head = (b"POST /webhooks/pagerduty HTTP/1.1\r\nTransfer-Encoding: chunked\r\n"
+            b"X-PagerDuty-Signature: v1=%s\r\n\r\n" % sign(GENUINE).encode())
+    assert sent(one, head + b"\r\n".join(lines) + trailer + b"\r\n" + HEALTH) == [400, 200]
+    assert unharmed(one)
+
+
 @given(body=st.binary(min_size=1, max_size=60), other=st.binary(max_size=60), at=st.integers(0, 63),
        secret=st.text(min_size=1, max_size=20), second=st.text(min_size=1, max_size=20))
 def test_what_was_forged_cut_short_extended_or_signed_by_another_is_not_genuine(
@@ -165,10 +182,12 @@ class Sensor:
         return lambda *given, **named: self.calls.append(name) or call(*given, **named)
 
     def deliver(self, path, body, signature):
-        headers = {"x-pagerduty-signature": "v1=" + signature, "x-stackflow-signature": signature}
-        return self.sensor._listener.answer(Request(
-            "POST", path, headers, lambda limit: body,
-            self.sensor._clock.monotonic() + 60, lambda when, late: lambda: True)).status
+        headers = Message()
+        headers["X-PagerDuty-Signature"] = "v1=" + signature
+        headers["X-StackFlow-Signature"] = signature
+        return self.sensor._listener.answer(SimpleNamespace(
+            command="POST", route=path, headers=headers, read_body=lambda limit: body,
+            deadline=self.sensor._clock.monotonic() + 60)).status
 
 
 @pytest.fixture

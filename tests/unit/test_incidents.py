@@ -87,6 +87,16 @@ def test_a_malformed_id_is_refused_with_a_hint(given):
     assert "INC0001234" in caught.value.hint
 
 
+@pytest.mark.parametrize("given", ["48213", "#48213", "7", "1" * 60])
+def test_the_number_of_a_pagerduty_incident_is_no_id(given):
+    with pytest.raises(BadInputError) as caught:
+        is_stackflow_number(given)
+    assert "looks like the number of a PagerDuty incident" in caught.value.message
+    assert given in caught.value.message
+    assert "at the end of the incident's address" in caught.value.hint
+    assert pagerduty_id_of_mark(mark(given)) is None
+
+
 def test_a_records_url_leads_back_to_its_number():
     for base in ("https://%s" % HOST, "https://%s:8443" % HOST.upper()):
         assert number_of_url(record_url(base, NUMBER), HOST) == NUMBER
@@ -161,7 +171,8 @@ def test_a_time_is_written_as_it_is_read(stamp, hours):
 
 @pytest.mark.parametrize("priority, threshold, expected", [
     ("P1", "P2", True), ("P2", "P2", True), ("P3", "P2", False), ("P4", "P4", True),
-    (None, "P4", False), ("", "P4", False), ("P0", "P4", False), ("p1", "P4", False)])
+    (None, "P4", False), ("", "P4", False), ("P0", "P4", False),
+    ("p1", "P4", True), (" P1 ", "P4", True)])
 def test_reaching_the_threshold(priority, threshold, expected):
     assert reaches(priority, threshold) is expected
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from sla_world import KEY, RESOLUTION, SlaWorld
+from sla_world import KEY, MINUTES, RESOLUTION, SlaWorld
 
 from pagerduty_stackflow import sla
 from pagerduty_stackflow.pagerduty.events import fingerprint
 
-LEVEL = 305
+TIME = 60 * MINUTES + 70
+"""Seconds after which nobody has answered, and a look has shown it."""
 
 
 def unanswered(**config):
@@ -17,7 +18,7 @@ def unanswered(**config):
     world = SlaWorld(pagerduty=pagerduty, **config)
     number = world.opened()
     world.breach(number)
-    world.wait(3 * LEVEL)
+    world.wait(TIME)
     assert last(world, number).status == "triggered"
     return world, number
 
@@ -127,7 +128,7 @@ def test_it_is_resolved_before_the_next_incident_after_a_reopening():
     assert world.incident(number, ":1").status == "triggered"
     assert last(world, number).status == "resolved"
     world.breach(number)
-    world.wait(3 * LEVEL)
+    world.wait(TIME)
     assert last(world, number, ":1").status == "triggered"
     world.stackflow.set_state(number, "resolved")
     world.wait(5)
@@ -144,7 +145,7 @@ def test_whoever_resolves_while_it_is_sent_leaves_nothing_open():
             world.stackflow.set_state(number, "resolved")
             world.wait(0.5)
 
-    world.wait(2 * LEVEL - 30)
+    world.wait(TIME - 100)
     world.before_call = resolve
     while not world.workflows[0].status:
         world.run((world.workflows[0].due - world.clock.now()).total_seconds())
@@ -185,5 +186,4 @@ def test_the_link_is_that_of_the_pair_and_never_of_the_last_resort():
     link = world.pack().links.read(number)[0]
     assert (link.pagerduty_id, link.dedup_key) == (incident.id, KEY + number)
     assert world.stackflow.incident(number)["state"] == "in_progress"
-    assert sla.follow_escalation(world.pack(), number, RESOLUTION, "later",
-                                 begin=True).outcome == "already"
+    assert sla.follow_escalation(world.pack(), number, RESOLUTION, {}).outcome == "already"

@@ -1,28 +1,29 @@
 """What the pack remembers: whole, only as long as needed, and never guessed from silence."""
 
+import json
 
 import pytest
 from hypothesis import given, strategies as st
 
 from dev.simulators.base import VirtualClock
+from pagerduty_stackflow.datastore import EXPIRY, PAGE, PREFIX, Datastore
 from pagerduty_stackflow.errors import DatastoreError
-from pagerduty_stackflow.incidents import note_digest
-from pagerduty_stackflow.links import (EXPIRY, FLAG_EXPIRY, PAGE, PREFIX, STATES, WAITING_EXPIRY,
-                                       WRITTEN_EXPIRY, Link, Links, Unwritten, decode)
-from pagerduty_stackflow.merge import ACKNOWLEDGED, OPEN, RESOLVED
+from pagerduty_stackflow.fields import PAGERDUTY, STACKFLOW
+from pagerduty_stackflow.links import WAITING_EXPIRY, Expected, Link, Links, decode
 from world import MemoryStore
 
-OPENED = Link("INC1", pagerduty_id="Q0ABCDEF", dedup_key="stackflow:acme:INC1", service_id="P1",
-              key_fingerprint="f" * 16, stackflow=OPEN, pagerduty=ACKNOWLEDGED)
-POLICY = "P1 Response: Größe {{ 1 }}"
-CLOSED = OPENED._replace(stackflow=RESOLVED, pagerduty=RESOLVED)
+OPENED = Link("INC1", pagerduty_id="Q0ABCDEF", dedup_key="stackflow:acme:INC1",
+              key_fingerprint="f" * 16, here={"state": "new"},
+              there={"state": "acknowledged", "place": "P1"})
+CLOSED = OPENED._replace(here={"state": "resolved"}, there={"state": "resolved"})
+AT = "2026-01-05T10:00:00.000000Z"
 
 
 class Site:
     def __init__(self):
         self.clock = VirtualClock()
         self.store = MemoryStore(self.clock)
-        self.links = Links(self.store)
+        self.links = Links(Datastore(self.store))
 
     def put(self, name, value):
         self.store.set_value(PREFIX + name, value)
@@ -35,14 +36,10 @@ def site():
 
 def links_of():
     """Links with anything in their fields."""
-    parts = {}
-    for name in Link._fields:
-        if isinstance(Link._field_defaults.get(name), bool):
-            parts[name] = st.booleans()
-        elif name in ("stackflow", "pagerduty"):
-            parts[name] = st.sampled_from(STATES)
-        else:
-            parts[name] = st.none() | st.text(min_size=1)
+    parts = {name: st.none() | st.text(min_size=1) for name in Link._fields}
+    values = st.dictionaries(st.text(), st.text())
+    parts["here"] = parts["there"] = values
+    parts["expects"] = st.none() | st.builds(Expected, st.text(), values, st.text())
     parts["number"] = st.just("INC1")
     parts["last_resort"] = st.none()  # it has a key of its own
     return st.builds(Link, **parts)
@@ -103,17 +100,54 @@ def test_one_look_is_one_call_of_the_datastore(site):
     "", "x", "null", "[]", "7", "\"x\"", "{", "[" * 100000, "{\"number\": 7}",
     "{\"stackflow\": \"sleeping\"}", "{\"pagerduty\": \"merged\"}", "{\"stackflow\": []}",
     "{\"pagerduty_id\": 7}", "{\"moved\": \"yes\"}", "{\"moved\": 1}", "{\"seen\": {}}",
-    "{\"dedup_key\": true}"])
+    "{\"dedup_key\": true}", "{}", "{\"version\": 1, \"pagerduty_id\": 7}",
+    "{\"version\": 1, \"here\": [1]}", "{\"version\": 1, \"here\": {\"state\": 7}}",
+    "{\"version\": 1, \"there\": \"x\"}", "{\"version\": 1, \"expects\": 7}",
+    "{\"version\": 1, \"expects\": {\"side\": \"pagerduty\"}}"])
 def test_a_value_that_somebody_spoilt_counts_as_lost(site, junk):
     site.put("link.INC1", junk)
     assert site.links.read("INC1") == (None, False)
 
 
 @pytest.mark.parametrize("stored", [
-    "{}", "{\"future\": 1}", "{\"number\": \"INC7\"}", "{\"pagerduty_id\": null, \"moved\": null}"])
+    "{\"version\": 1}", "{\"version\": 1, \"future\": 1}", "{\"version\": 1, \"number\": \"INC7\"}",
+    "{\"version\": 1, \"pagerduty_id\": null, \"here\": null, \"expects\": null}"])
 def test_fields_that_are_absent_null_or_unknown_do_not_spoil_a_link(site, stored):
     site.put("link.INC1", stored)
     assert site.links.read("INC1")[0] == Link("INC1")
+
+
+PLACES = {"place": "Platform", "acknowledgement": "", "at": AT}
+
+
+@pytest.mark.parametrize("stored, link", [
+    ({"stackflow": "open", "pagerduty": "acknowledged", "group": "Platform", "service_id": "P1",
+      "stackflow_at": AT, "dedup_key": "k", "key_fingerprint": "f", "sent_at": AT},
+     Link("INC1", dedup_key="k", key_fingerprint="f", here=dict(PLACES, state="new"),
+          there={"state": "acknowledged", "place": "P1"})),
+    ({"stackflow": "acknowledged", "pagerduty": "open", "assignee": "jane@example.com",
+      "pagerduty_id": "Q0", "rest_only": True, "key_fingerprint": "f"},
+     Link("INC1", "Q0", here={"state": "new", "acknowledgement": "jane@example.com"},
+          there={"state": "triggered"})),
+    ({"stackflow": "resolved", "pagerduty": "resolved", "dedup_key": "k", "sent_at": AT},
+     Link("INC1", dedup_key="k", here={"state": "resolved", "acknowledgement": ""},
+          there={"state": "triggered"}, expects=Expected(PAGERDUTY, {"state": "resolved"}, AT))),
+    ({"stackflow": "open", "pagerduty": "open", "moving": "P2", "moved": True, "sent_at": AT},
+     Link("INC1", here={"state": "new", "acknowledgement": ""}, there={"state": "triggered"},
+          expects=Expected(PAGERDUTY, {"place": "P2"}, AT))),
+    ({"stackflow": "open", "pagerduty": "resolved", "writing": "resolved", "rest_only": True},
+     Link("INC1", here={"state": "new", "acknowledgement": ""}, there={"state": "resolved"},
+          expects=Expected(STACKFLOW, {"state": "resolved"}, ""))),
+    ({"stackflow": "resolved", "pagerduty": "resolved", "pagerduty_id": "Q0", "rest_only": True,
+      "replaced_by": "INC2"},
+     Link("INC1", "Q0", here={"state": "resolved", "acknowledgement": ""},
+          there={"state": "resolved"}, successor="INC2")),
+    ({"stackflow": "open", "pagerduty": "open", "pagerduty_id": "Q0", "shared": True},
+     Link("INC1", "Q0", here={"state": "new", "acknowledgement": ""},
+          there={"state": "triggered"}, target="Q0"))])
+def test_a_link_of_the_first_version_counts_as_seen(site, stored, link):
+    site.put("link.INC1", json.dumps(stored))
+    assert site.links.read("INC1") == (link, False)
 
 
 def test_spoilt_numbers_of_an_incident_are_passed_over(site):
@@ -124,12 +158,14 @@ def test_spoilt_numbers_of_an_incident_are_passed_over(site):
 
 
 def test_an_incidents_own_number_comes_before_those_that_merges_brought(site):
-    site.links.merge_into("Q0ABCDEF", "INC1")
-    site.links.merge_into("Q0ABCDEF", "INC2")
+    site.links.join("Q0ABCDEF", "INC1", True)
+    site.links.join("Q0ABCDEF", "INC2", True)
     assert site.links.numbers("Q0ABCDEF") == ["INC1", "INC2"]
+    assert site.links.index("Q0ABCDEF") == (None, ["INC1", "INC2"])
     site.links.join("Q0ABCDEF", "INC3")
-    site.links.merge_into("Q0ABCDEF", "INC3")
+    site.links.join("Q0ABCDEF", "INC3", True)
     assert site.links.numbers("Q0ABCDEF") == ["INC3", "INC1", "INC2"]
+    assert site.links.owner("Q0ABCDEF") == "INC3"
 
 
 def test_what_is_known_of_a_pair_expires_90_days_after_both_sides_closed(site):
@@ -142,6 +178,36 @@ def test_what_is_known_of_a_pair_expires_90_days_after_both_sides_closed(site):
     assert site.links.read("INC1")[0] == CLOSED and site.links.numbers("Q0ABCDEF") == ["INC1"]
     site.clock.advance(2)
     assert site.links.read("INC1")[0] is None and site.links.numbers("Q0ABCDEF") == []
+
+
+@pytest.mark.parametrize("target", [None, "Q0ABCDEF", "Q0TARGET"])
+def test_the_entry_that_leads_to_a_closed_pair_expires_with_it(site, target):
+    link = CLOSED._replace(target=target)
+    site.links.write(link)
+    assert site.links.numbers(link.incident_id) == ["INC1"]
+    assert site.links.owner(link.incident_id) == (None if target == "Q0TARGET" else "INC1")
+    site.clock.advance(EXPIRY + 1)
+    assert site.links.numbers(link.incident_id) == []
+
+
+@pytest.mark.parametrize("here, there, side, state, closed", [
+    ("resolved", "triggered", PAGERDUTY, "resolved", True),
+    ("new", "resolved", PAGERDUTY, "resolved", False),
+    ("resolved", "resolved", PAGERDUTY, "triggered", False),
+    ("resolved", "resolved", STACKFLOW, "in_progress", False)])
+def test_a_pair_is_closed_by_what_both_sides_show_once_the_expected_write_is_seen(
+        here, there, side, state, closed):
+    link = Link("INC1", here={"state": here}, there={"state": there},
+                expects=Expected(side, {"state": state}, AT))
+    assert link.closed is closed
+
+
+def test_a_write_that_failed_leaves_the_link_as_it_was(site):
+    site.links.write(OPENED._replace(expects=Expected(PAGERDUTY, {"state": "resolved"}, AT)))
+    site.links.restore("INC1", OPENED)
+    assert site.links.read("INC1") == (OPENED, False)
+    site.links.restore("INC1", None)
+    assert site.links.read("INC1") == (None, False)
 
 
 def test_a_pair_that_is_opened_again_does_not_expire(site):
@@ -162,49 +228,12 @@ def test_a_change_waits_for_its_pair_for_a_while(site):
     assert site.links.read("INC1") == (None, False)
 
 
-def test_the_first_run_is_remembered(site):
-    assert site.links.start() is None
-    first = site.links.ensure_start(site.clock)
-    site.clock.advance(3600)
-    assert site.links.ensure_start(site.clock) == first == site.links.start()
-    assert first == "2026-01-05T10:00:00.000000Z"
-
-
-@pytest.mark.parametrize("incident", ["INC1", "Q0ABCDEF"])
-def test_what_the_pack_wrote_on_an_incident_is_known_for_a_week(site, incident):
-    def written():
-        return (site.links.read_with_notes(incident)[2] if incident == "INC1" else
-                site.links.numbers_with_notes(incident)[1])
-
-    site.links.write(CLOSED)
-    site.links.join("Q0ABCDEF", "INC1")
-    pair = site.links.read("INC1"), site.links.numbers("Q0ABCDEF")
-    site.links.write_note(incident, "Taken\n by Jane ", site.clock.now())
-    site.links.write_note(incident + "0", "another", site.clock.now())
-    assert written() == {note_digest("Taken by Jane"): "2026-01-05T10:00:00.000000Z"}
-    assert (site.links.read("INC1"), site.links.numbers("Q0ABCDEF")) == pair
-    site.clock.advance(WRITTEN_EXPIRY + 1)
-    assert written() == {}
-
-
-def test_the_flags_of_a_note_are_those_of_runs_that_still_may_copy_it(site):
-    site.links.raise_flag("x", "2")
-    site.clock.advance(1)
-    site.links.raise_flag("x", "1")
-    assert site.links.note("x") == (False, ["1", "2"])
-    site.clock.advance(FLAG_EXPIRY - 0.5)
-    assert site.links.note("x") == (False, ["1"])
-    site.links.lower_flag("x", "1")
-    site.links.finish_note("x")
-    assert site.links.note("x") == (True, [])
-
-
 def test_all_links_and_all_numbers_are_listed_whatever_else_is_stored(site):
     many = [OPENED._replace(number="INC%d" % at) for at in range(250)]
     for link in many:
         site.links.write(link)
         site.links.join("Q0ABC%d" % int(link.number[3:]), link.number)
-    site.links.merge_into("Q0ABC7", "INC9")
+    site.links.join("Q0ABC7", "INC9", True)
     site.links.wait("INC7")
     for name, value in (("link.INC8", "{"), ("link.INC7.note.x", "1"), ("pagerduty.Q0.note.x", "1"),
                         ("link.", "{}"), ("linked", "{}")):
@@ -218,45 +247,15 @@ def test_all_links_and_all_numbers_are_listed_whatever_else_is_stored(site):
     assert len(numbers) == 251 and ("Q0ABC7", "INC9") in numbers and ("Q0ABC7", "INC7") in numbers
 
 
-def test_progress_is_kept_and_anything_else_counts_as_none(site):
-    assert site.links.progress() == {}
-    site.links.keep_progress({"place": [1, "x"]})
-    assert site.links.progress() == {"place": [1, "x"]}
-    for value in ("", "{", "[]", "7", "null", "[" * 100000):
-        site.put("reconcile", value)
-        assert site.links.progress() == {}
+CALLS = [("read", "INC1"), ("write", OPENED), ("write", CLOSED), ("wait", "INC1"),
+         ("stop_waiting", "INC1"), ("numbers", "Q0ABCDEF"), ("join", "Q0ABCDEF", "INC1"),
+         ("owner", "Q0ABCDEF"), ("index", "Q0ABCDEF"), ("restore", "INC1", OPENED),
+         ("restore", "INC1", None), ("read_with_notes", "INC1"),
+         ("numbers_with_notes", "Q0ABCDEF"), ("remember_last_resort", "INC1", "f" * 16),
+         ("forget_last_resort", "INC1"), ("every",), ("every_number",)]
 
 
-def test_a_store_for_a_dry_run_is_read_and_never_written(site):
-    site.links.write(OPENED)
-    before = dict(site.store.values)
-    dry = Links(Unwritten(site.store))
-    dry.write(CLOSED)
-    dry.join("Q0ABCDEF", "INC1")
-    dry.wait("INC1")
-    dry.stop_waiting("INC1")
-    dry.ensure_start(site.clock)
-    assert site.store.values == before
-    assert dry.read(OPENED.number)[0] == OPENED
-
-
-def calls():
-    clock = VirtualClock()
-    return [("read", "INC1"), ("write", OPENED), ("write", CLOSED), ("wait", "INC1"),
-            ("stop_waiting", "INC1"), ("numbers", "Q0ABCDEF"), ("join", "Q0ABCDEF", "INC1"),
-            ("merge_into", "Q0ABCDEF", "INC1"), ("start",), ("ensure_start", clock),
-            ("last_ping",), ("webhook_secret_keys",), ("polled_by",), ("read_with_notes", "INC1"),
-            ("numbers_with_notes", "Q0ABCDEF"), ("write_note", "INC1", "words", clock.now()),
-            ("note", "x"), ("finish_note", "x"), ("raise_flag", "x", "run"),
-            ("lower_flag", "x", "run"), ("remember_last_resort", "INC1", "f" * 16),
-            ("forget_last_resort", "INC1"), ("escalation", "INC1", POLICY), ("escalations",),
-            ("write_escalation", "INC1", POLICY, "{}"),
-            ("recover", "INC1", POLICY, "2026-01-05T10:00:00Z"), ("every",), ("every_number",),
-            ("progress",), ("keep_progress", {}), ("cursor", "Sensor"),
-            ("move_cursor", "Sensor", "{}")]
-
-
-@pytest.mark.parametrize("name, given", [(call[0], call[1:]) for call in calls()])
+@pytest.mark.parametrize("name, given", [(call[0], call[1:]) for call in CALLS])
 def test_a_datastore_that_does_not_answer_is_an_error_in_every_method(site, name, given):
     site.store.unreachable = True
     with pytest.raises(DatastoreError) as caught:
@@ -266,20 +265,15 @@ def test_a_datastore_that_does_not_answer_is_an_error_in_every_method(site, name
 
 def test_every_method_is_tried_without_a_datastore():
     public = {name for name in vars(Links) if not name.startswith("_")}
-    assert public == {call[0] for call in calls()}
+    assert public == {call[0] for call in CALLS}
 
 
 def test_every_name_can_be_a_key_of_the_datastore(site):
     site.links.write(CLOSED)
     site.links.wait("INC1")
-    site.links.merge_into("Q0ABCDEF", "INC1")
-    site.links.ensure_start(site.clock)
-    site.links.write_note("INC1", "<words> {{ }}", site.clock.now())
-    site.links.raise_flag(note_digest("x"), "0123abcd")
+    site.links.join("Q0ABCDEF", "INC1", True)
     site.links.remember_last_resort("INC1", "f" * 16)
-    site.links.write_escalation("INC1", POLICY, "{}")
-    site.links.recover("INC1", POLICY, "2026-01-05T10:00:00Z")
-    assert len(site.store.values) == 10
+    assert len(site.store.values) == 5
     for name in site.store.values:
         assert name.startswith(PREFIX) and not set(name) - set(
             "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:-")
@@ -291,38 +285,10 @@ def test_the_alert_of_last_resort_is_remembered_whoever_writes_the_link(site):
     site.links.write(OPENED)
     read, _ = site.links.read("INC1")
     assert read == OPENED._replace(last_resort="e" * 16)
-    site.links.write(OPENED._replace(seen=True))  # by a run that does not know of it
+    site.links.write(OPENED._replace(unseen="up"))  # by a run that does not know of it
     assert site.links.read("INC1")[0].last_resort == "e" * 16
     site.links.forget_last_resort("INC1")
     site.links.forget_last_resort("INC1")
     site.links.write(read)
     assert site.links.read("INC1") == (OPENED, False)
     assert "last_resort" not in site.store.values[PREFIX + "link.INC1"][0]
-
-
-def test_escalations_are_kept_apart_by_number_and_policy(site):
-    for number, policy in (("INC1", POLICY), ("INC1", "P2"), ("INC12", POLICY)):
-        site.links.write_escalation(number, policy, number + policy)
-    site.links.recover("INC1", "P2", "2026-01-05T10:00:00Z")
-    assert site.links.escalation("INC1", POLICY) == ("INC1" + POLICY, None)
-    assert site.links.escalation("INC1", "P2") == ("INC1P2", "2026-01-05T10:00:00Z")
-    assert site.links.escalation("INC12", "P2") == (None, None)
-    assert sorted(site.links.escalations()) == sorted(["INC1" + POLICY, "INC1P2", "INC12" + POLICY])
-    site.clock.advance(EXPIRY + 1)
-    assert site.links.escalations() == []
-
-
-def test_all_escalations_are_found_however_many_there_are(site, monkeypatch):
-    monkeypatch.setattr("pagerduty_stackflow.links.NEIGHBOURS", PAGE)
-    for at in range(PAGE * 2 + 50):
-        site.links.write_escalation("INC%d" % at, "P", "%d" % at)
-    assert len(site.links.escalations()) == PAGE * 2 + 50
-
-
-@pytest.mark.parametrize("times, kept", [
-    (["10:00:00Z", "10:05:00Z"], "10:05:00Z"), (["10:05:00Z", "10:00:00Z"], "10:05:00Z"),
-    (["10:05:00Z", "11:05:00+01:00"], "10:05:00Z"), (["10:05:00Z", "None"], "10:05:00Z")])
-def test_the_latest_recovery_is_kept_in_whatever_order_they_come(site, times, kept):
-    for time in times:
-        site.links.recover("INC1", POLICY, "2026-01-05T" + time)
-    assert site.links.escalation("INC1", POLICY) == (None, "2026-01-05T" + kept)

@@ -1,6 +1,7 @@
 """What the webhook listener takes, refuses and counts, through real sockets."""
 
 import json
+import re
 import threading
 
 import pytest
@@ -137,7 +138,7 @@ def test_without_a_secret_an_endpoint_is_closed_and_the_log_says_why(bench, secr
 def test_a_secret_that_comes_later_opens_the_endpoint(bench):
     one = bench(secrets=())
     assert one.genuine()[0] == 503
-    one.secrets = (SECRET,)
+    one.known_secrets = (SECRET,)
     assert one.genuine()[0] == 202
 
 
@@ -162,12 +163,34 @@ def test_a_genuine_object_without_an_event_is_handed_on(bench):
                           ("GET", PAGERDUTY, 405, "POST"),
                           ("PUT", STACKFLOW, 405, "POST"),
                           ("DELETE", PAGERDUTY, 405, "POST"),
-                          ("POST", "/healthz", 405, "GET"),
-                          ("FROBNICATE", "/healthz", 405, "GET"),
-                          ("HEAD", "/healthz", 405, "GET")])
+                          ("HEAD", PAGERDUTY, 405, "POST"),
+                          ("GET", "/healthz//x", 404, None),
+                          ("GET", "http://hooks.example.com", 404, None),
+                          ("POST", "/healthz", 405, "GET, HEAD"),
+                          ("FROBNICATE", "/healthz", 405, "GET, HEAD")])
 def test_other_paths_and_methods(bench, method, path, status, allowed):
     answered, headers, _ = bench().ask(method, path, b"body" if method in ("POST", "PUT") else None)
     assert (answered, headers.get("Allow")) == (status, allowed)
+
+
+@pytest.mark.parametrize("base", ["", "http://hooks.example.com", "HTTPS://st2:8091"])
+@pytest.mark.parametrize("end", ["", "/", "?source=proxy", "/?x=http://y/z"])
+def test_a_path_is_found_in_absolute_form_and_with_a_slash_at_its_end(bench, base, end):
+    one = bench()
+    signature = {"X-PagerDuty-Signature": "v1=" + sign(EVENT)}
+    assert one.ask("POST", base + PAGERDUTY + end, EVENT, signature)[0] == 202
+    assert one.ask("GET", base + "/healthz" + end)[0] == 200
+    assert len(one.handled) == 1
+
+
+def test_head_of_healthz_is_answered_like_get_without_a_body(bench):
+    answer = bench().raw(b"HEAD /healthz HTTP/1.1\r\n\r\n"
+                         b"HEAD /healthz HTTP/1.1\r\nConnection: close\r\n\r\n")
+    heads = answer.split(b"\r\n\r\n")
+    assert len(heads) == 3 and heads[2] == b"", "a body came after the headers"
+    for head in heads[:2]:
+        assert head.startswith(b"HTTP/1.1 200 ")
+        assert int(re.search(rb"Content-Length: (\d+)", head).group(1)) > 100
 
 
 @pytest.mark.parametrize("error", [
@@ -188,7 +211,7 @@ def test_a_dispatch_that_raises_is_503_and_the_next_one_is_taken(bench, error):
 
 def test_secrets_that_cannot_be_told_are_503(bench):
     one = bench()
-    one.secrets = None
+    one.known_secrets = None
     assert one.genuine()[0] == 503 and one.refused() == {"internal": 1}
 
 
@@ -213,8 +236,7 @@ def test_a_dispatch_that_hangs_is_503_in_time_and_holds_up_nobody(bench, monkeyp
 
 def test_a_failing_on_ping_is_503(bench):
     one = bench()
-    one.pings = None
-    one.listener._on_ping = lambda number: 1 / 0
+    one.on_ping = lambda number: 1 / 0
     assert one.genuine(PING)[0] == 503
     assert one.handled == [("pagerduty_event", "01PING", "pagey.ping")]
 

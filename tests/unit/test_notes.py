@@ -9,7 +9,7 @@ from notes_world import GROUP, JANE, Notes, copy_of
 from world import Crash
 
 from pagerduty_stackflow.errors import ConflictError, DatastoreError, NotFoundError
-from pagerduty_stackflow.links import FLAG_EXPIRY
+from pagerduty_stackflow.stores import FLAG_EXPIRY
 
 
 @pytest.fixture

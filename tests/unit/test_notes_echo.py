@@ -3,7 +3,7 @@
 import pytest
 from notes_world import Notes, copy_of
 
-from pagerduty_stackflow.links import PREFIX
+from pagerduty_stackflow.datastore import PREFIX
 from pagerduty_stackflow.stackflow.client import StackFlowClient
 
 

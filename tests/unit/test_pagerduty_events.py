@@ -5,10 +5,11 @@ import json
 import pytest
 
 from leaks import assert_leaks_no_secret
-from pagerduty_stackflow.errors import ApiError, CredentialsError
+from pagerduty_stackflow.diagnosis import EVENTS_NOT_REACHING
+from pagerduty_stackflow.errors import ApiError, CredentialsError, RoutingKeyError
 from pagerduty_stackflow.incidents import DEDUP_KEY_LIMIT, dedup_key
 from pagerduty_stackflow.pagerduty.events import (
-    EVENT_LIMIT, SUMMARY_LIMIT, EventsClient, check_routing_key, cut, fingerprint)
+    EVENT_LIMIT, RECOPY, SUMMARY_LIMIT, EventsClient, check_routing_key, fingerprint)
 from world import World
 
 KEY = dedup_key("acme.stackflow.example", "INC0001234")
@@ -105,10 +106,16 @@ def test_a_detail_that_is_too_long_is_cut_and_counted(world, letter):
     assert len(world.pagerduty.incidents(KEY)) == 1
 
 
-def test_no_more_of_a_detail_is_cut_than_needed(world):
-    _, body = trigger(world, custom_details={"description": "x" * EVENT_LIMIT})
+LETTERS = ["x", "\u00e9", "\u4e2d", "\U0001f525", '"', "\\", "\n"]
+
+
+@pytest.mark.parametrize("letter", LETTERS)
+def test_no_more_of_a_detail_is_cut_than_needed(world, letter):
+    """Letters outside ASCII take 6 or 12 bytes each, and the limit is in bytes."""
+    trigger(world, custom_details={"description": letter * EVENT_LIMIT, "number": "INC0001234"})
     assert len(world.pagerduty.requests[-1].body) > EVENT_LIMIT - 64
-    _, body = trigger(world, custom_details={"description": "x" * (EVENT_LIMIT - 1024)})
+    size = len(json.dumps(letter)) - 2
+    _, body = trigger(world, custom_details={"description": letter * (EVENT_LIMIT // size - 1024)})
     assert "\u2026" not in body["payload"]["custom_details"]["description"]
 
 
@@ -125,13 +132,6 @@ def test_a_long_dedup_key_counts_towards_the_size(world):
     events(world).trigger(world.api_key, key, "x", "acme", "error",
                           custom_details={"a": "x" * EVENT_LIMIT})
     assert sent(world)["dedup_key"] == key
-
-
-@pytest.mark.parametrize("text, limit, expected", [
-    ("abc", 3, ("abc", 0)), ("abcd", 3, ("ab\u2026", 2)), ("abc", 1, ("\u2026", 3)),
-    ("abc", 0, ("\u2026", 3)), ("abc", -5, ("\u2026", 3)), ("", 0, ("", 0))])
-def test_cutting(text, limit, expected):
-    assert cut(text, limit) == expected
 
 
 @pytest.mark.parametrize("key, words", [
@@ -165,6 +165,29 @@ def test_a_refusal_quotes_the_server_and_not_the_key(world):
     assert "400: Event object is invalid: Invalid routing key ***" in caught.value.message
     assert not caught.value.retryable
     assert_leaks_no_secret(caught.value, world.api_key, KEY)
+
+
+@pytest.mark.parametrize("said", [
+    {"errors": ["Invalid routing key"]}, {"errors": "invalid routing_key"},
+    {"message": "Event object is invalid", "errors": ["'routing_key' is not known"]}])
+@pytest.mark.parametrize("action", ["trigger", "acknowledge", "resolve"])
+def test_the_key_of_a_deleted_integration_is_an_error_of_its_own(world, said, action):
+    world.pagerduty.faults.add("/v2/enqueue", status=400, body=dict(said, status="invalid event"))
+    more = ("x", "acme", "error") if action == "trigger" else ()
+    with pytest.raises(RoutingKeyError) as caught:
+        getattr(events(world), action)(world.api_key, KEY, *more)
+    assert (caught.value.kind, caught.value.status) == ("routing_key", 400)
+    assert caught.value.hint == RECOPY and RECOPY in EVENTS_NOT_REACHING[0]
+    assert not caught.value.retryable and len(world.pagerduty.requests) == 1
+    assert_leaks_no_secret(caught.value, world.api_key)
+
+
+@pytest.mark.parametrize("status, words", [(400, "'summary' is too long"), (403, "routing key")])
+def test_other_refusals_do_not_blame_the_key(world, status, words):
+    world.pagerduty.faults.add("/v2/enqueue", status=status, body={"errors": [words]})
+    with pytest.raises(ApiError) as caught:
+        trigger(world)
+    assert type(caught.value) is ApiError
 
 
 def test_the_rate_limit_is_waited_for(world):

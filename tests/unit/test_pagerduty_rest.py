@@ -106,15 +106,15 @@ class Rows:
         self.asked = []
         self.total, self.largest = total, largest
 
-    def request(self, _, method, url, headers, params, data, repeatable):
-        given = dict(params)
+    def request(self, call):
+        given = dict(call.params)
         offset, limit = int(given["offset"]), int(given["limit"])
         assert offset + limit <= OFFSET_LIMIT and limit > 0
         self.asked.append((offset, limit))
         end = min(offset + min(limit, self.largest), self.total)
         body = {"alerts": [{"alert_key": str(at)} for at in range(offset, end)],
                 "more": end < self.total}
-        return type("Answer", (), {"body": body})
+        return body
 
 
 @pytest.mark.parametrize("total, largest, calls", [
@@ -141,8 +141,8 @@ class OpenIncidents:
         self.times = sorted(times)
         self.calls = 0
 
-    def request(self, _, method, url, headers, params, data, repeatable):
-        given = dict(params)
+    def request(self, call):
+        given, params = dict(call.params), call.params
         self.calls += 1
         assert given["sort_by"] == "created_at:asc" and ("service_ids[]", "P1") in params
         assert [value for name, value in params if name == "statuses[]"] == [
@@ -158,7 +158,7 @@ class OpenIncidents:
         begin, end = first + offset, min(first + offset + limit, last)
         body = {"incidents": [{"id": "Q%07d" % at, "created_at": format_time(self.times[at])}
                               for at in range(begin, end)], "more": end < last}
-        return type("Answer", (), {"body": body})
+        return body
 
 
 @pytest.mark.parametrize("count, seconds, calls", [

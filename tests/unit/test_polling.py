@@ -1,10 +1,11 @@
 """What keeps a polling sensor going: patience after failures, and the cursor."""
 
+import json
 import logging
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from config_samples import BASE
+from config_samples import BASE, changed
 from transport_site import FakeClock
 
 from pagerduty_stackflow.errors import ApiError
@@ -77,9 +78,22 @@ def test_a_stamp_that_is_too_far_ahead_is_remembered_and_moves_nothing():
 
 
 def test_a_cursor_is_read_as_it_was_stored():
-    cursor = Cursor(at(0), again={"INC0001001": "2026-01-05T10:00:00Z"}, sla={"INC0001002": {}})
+    cursor = Cursor(at(0), again={"INC0001001": "2026-01-05T10:00:00Z"})
     cursor.advance([("a", at(10), "x")], at(100))
     assert Cursor.from_text(cursor.to_text(), at(-1)) == cursor
+
+
+def test_a_cursor_that_an_earlier_version_stored_with_an_sla_clock_is_read():
+    cursor = Cursor(at(0), again={"INC0001001": "2026-01-05T10:00:00Z"})
+    stored = dict(json.loads(cursor.to_text()), sla={"INC0001002": {"told": {}}})
+    assert Cursor.from_text(json.dumps(stored), at(-1)) == cursor
+
+
+def test_what_the_config_warns_of_is_in_the_log(caplog):
+    config = changed(("escalation.max_levels", 2), ("sla.targets", {}))
+    Polling(None, config, Failing, logging.getLogger("failing"), FakeClock())
+    assert [(one.levelname, one.getMessage().split(": is")[0]) for one in caplog.records] == [
+        ("WARNING", "sla.targets"), ("WARNING", "escalation.max_levels")]
 
 
 @pytest.mark.parametrize("text", [None, "", "{", "[]", "5", '"x"', '{"at": null}',

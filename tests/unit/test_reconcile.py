@@ -9,16 +9,19 @@ from drifts import CASEY, DRIFTS, LATER, Deaf, states
 from interleaving import Interleaved
 from world import Crash
 
+from pagerduty_stackflow.datastore import PREFIX, Datastore
 from pagerduty_stackflow.errors import NotFoundError
-from pagerduty_stackflow.links import PREFIX, Links
+from pagerduty_stackflow.links import Links
 from pagerduty_stackflow.pagerduty.events import fingerprint
-from pagerduty_stackflow.reconcile import OPEN_STATES
+from pagerduty_stackflow.reconcile import LEASE, OPEN_STATES
 
 LISTS = 1 + len(OPEN_STATES) + 3
 """Requests of a run beside small systems: PagerDuty's list, StackFlow's open and finished states.
 """
-STORE_CALLS = 6
-"""Of such a run: start, progress read and written; links, ids and escalations listed."""
+STORE_CALLS = 9
+"""Of such a run: lease read, taken and released; start, progress read and written; links, ids and
+escalations listed.
+"""
 BY_NAME = {one.name: one for one in DRIFTS}
 
 
@@ -78,11 +81,12 @@ def test_pairs_in_step_cost_nothing_beyond_the_lists(world):
         world.pair(person=CASEY if at % 2 else None)
         world.born_pair()
         world.record("P4")
-    calls = world.store.calls
-    result = world.reconcile()
-    assert (result["pairs"], result["in_step"], result["requests"]) == (12, 12, LISTS)
+    for _ in range(2):  # the first run remembers acknowledgements that it sees for the first time
+        calls = world.store.calls
+        result = world.reconcile()
+        assert (result["pairs"], result["in_step"], result["requests"]) == (12, 12, LISTS)
+        assert result["outcome"] == "already"
     assert world.store.calls - calls == STORE_CALLS
-    assert result["outcome"] == "already"
 
 
 @pytest.mark.parametrize("name", [
@@ -97,14 +101,14 @@ def test_a_crash_between_any_two_calls_is_mended_by_the_next_run(name):
         calls = itertools.count()
 
         def crash(what, calls=calls, at=at):
-            if next(calls) == at:
-                world.before_call = lambda what: None
+            if next(calls) >= at:  # a killed run gives nothing back, not even its lease
                 raise Crash()
         world.before_call = crash
         try:
             world.reconcile()
         except Crash:
-            world.run(LATER)
+            world.before_call = lambda what: None
+            world.run(LEASE)
             world.reconcile()
             check()
             assert_at_rest(world)
@@ -224,7 +228,7 @@ def test_without_bidirectional_sync_only_pagerduty_is_written_to(world, name, wr
 
 def last_resort(world, number, heard):
     """The id of a pair's alert of last resort; ``heard``: its webhook was."""
-    links = Links(world.store)
+    links = Links(Datastore(world.store))
     key = "stackflow:acme.stackflow.example:%s:unanswered" % number
     links.remember_last_resort(number, fingerprint(world.database_key))
     world.pack().events.trigger(world.database_key, key, "Nobody answered", "x", "critical")
@@ -257,7 +261,7 @@ def test_the_alert_of_last_resort_is_resolved_with_its_pair(world, heard, here):
     dry = world.reconcile(dry_run=True)
     result = world.reconcile()
     assert result["done"] == dry["would"]
-    assert writes(result) == ["last_resort", "resolve" if here else "resolved"]
+    assert writes(result) == ["last_resort", "resolve" if here else "set_resolved"]
     assert [one.status for one in world.pagerduty.incidents()] == ["resolved"] * 2
     assert world.stackflow.incident(number)["state"] == "resolved"
     assert_at_rest(world)
@@ -274,7 +278,7 @@ def test_a_record_resolved_beside_another_that_a_merge_put_on_its_incident_costs
     assert (result["done"], result["requests"], result["in_step"]) == ([], LISTS, 2)
     assert world.pagerduty.incident(target).status == "triggered"
     world.pagerduty.resolve(target, world.casey)
-    assert writes(world.reconcile()) == ["resolved"]
+    assert writes(world.reconcile()) == ["set_resolved"]
     assert world.stackflow.incident(first)["state"] == "resolved"
     assert_at_rest(world)
 
@@ -296,10 +300,9 @@ def test_one_pair_is_repaired_by_the_id_of_either_side_and_no_other(world, side)
     assert PREFIX + "reconcile" not in world.store.values
 
 
-def test_one_incident_without_a_record_gets_one_when_it_is_not_young(world):
+def test_one_incident_without_a_record_gets_one_however_young_it_is(world):
     incident_id = world.born()
-    assert world.reconcile(incident_id=incident_id)["done"] == []
-    world.run(LATER)
+    assert world.reconcile()["done"] == []
     assert writes(world.reconcile(incident_id=incident_id)) == ["create"]
     assert len(world.records_of(incident_id)) == 1
 

@@ -8,14 +8,13 @@ import pytest
 from drifts import CASEY, GROUP, LATER, Deaf
 
 from pagerduty_stackflow import reconcile as reconcile_module
-from pagerduty_stackflow import repair, sync
+from pagerduty_stackflow import commands, sync
+from pagerduty_stackflow.datastore import PREFIX
 from pagerduty_stackflow.errors import BadInputError, ConfigError, DatastoreError
-from pagerduty_stackflow.links import PREFIX
 from pagerduty_stackflow.pack import Pack
-from pagerduty_stackflow.reconcile import OPEN_STATES, TIME_LIMIT, without_config
-from pagerduty_stackflow.repair import FRESH
-from pagerduty_stackflow.tally import LISTED, QUOTED
-from world import PackClock, World
+from pagerduty_stackflow.reconcile import OPEN_STATES, ROW_IS_FRESH, TIME_LIMIT, without_config
+from pagerduty_stackflow.reconcile_report import LISTED, QUOTED
+from world import Crash, PackClock, World
 
 LISTS = 1 + len(OPEN_STATES) + 3
 
@@ -111,8 +110,11 @@ def test_an_incident_whose_age_nobody_knows_is_not_opened(world):
     world.run(LATER)
     world.stackflow.faults.add("GET /prod/api/incidents", status=200, times=8,
                                body={"data": [record]})
-    assert world.reconcile()["done"] == []
-    assert world.pd_writes() == []
+    result = world.reconcile()
+    assert result["done"] == [] and world.pd_writes() == []
+    failure, = result["failures"]
+    assert (failure["incident_id"], failure["kind"]) == (number, "unreadable")
+    assert "creation time" in failure["message"] and "created_at" in failure["hint"]
 
 
 def test_a_reconcile_may_be_the_first_to_run():
@@ -218,7 +220,7 @@ def test_what_was_sent_by_a_clock_that_was_set_back_since_is_missed_all_the_same
         number, incident_id = world.pair()
         world.stackflow.set_state(number, "resolved")
         open_alerts, world.pagerduty.account.open_alerts = world.pagerduty.account.open_alerts, {}
-        sync.resolve_incident(ahead, number, incident=world.stackflow.incident(number))
+        commands.resolve_incident(ahead, number, incident=world.stackflow.incident(number))
         world.run(2)
         world.pagerduty.account.open_alerts = open_alerts
         assert world.pagerduty.incident(incident_id).open
@@ -350,10 +352,10 @@ def test_a_row_that_waited_for_its_turn_is_read_again(world):
         if what == "PATCH /prod/api/incidents/" + pairs[0][0]:
             world.before_call = lambda what: None
             world.stackflow.set_state(pairs[1][0], "resolved")
-            world.run(FRESH + 1)
+            world.run(ROW_IS_FRESH + 1)
     world.before_call = hook
     result = world.reconcile()
-    assert [entry["writes"] for entry in result["done"]] == [["in_progress"], ["resolve"]]
+    assert [entry["writes"] for entry in result["done"]] == [["set_in_progress"], ["resolve"]]
     assert states(world, [number for number, _ in pairs]) == ["in_progress", "resolved"]
 
 
@@ -404,7 +406,7 @@ def test_what_else_is_out_of_step_is_repaired_beside_a_group_without_an_entry(wo
     dry = world.reconcile(dry_run=True)
     result = world.reconcile()
     assert (dry["would"], dry["failures"]) == (result["done"], result["failures"])
-    assert [entry["writes"] for entry in result["done"]] == [["in_progress"]]
+    assert [entry["writes"] for entry in result["done"]] == [["set_in_progress"]]
     assert (result["repaired"], result["failed"]) == (0, 1)
     assert states(world, [number]) == ["in_progress"]
 
@@ -423,13 +425,13 @@ def test_a_server_that_refuses_one_write_does_not_stop_the_others(world):
 
 def test_a_defect_in_one_pair_does_not_stop_the_others(world, monkeypatch):
     numbers = drifted_pairs(world, 3)
-    real = repair.settle
+    real = reconcile_module.settle
 
-    def settle(pack, pair, words, may_trigger):
+    def settle(pack, pair, *arguments, **named):
         if pair.link.number == numbers[0]:
             raise KeyError("a defect")
-        return real(pack, pair, words, may_trigger=may_trigger)
-    monkeypatch.setattr(repair, "settle", settle)
+        return real(pack, pair, *arguments, **named)
+    monkeypatch.setattr(reconcile_module, "settle", settle)
     failure, = world.reconcile()["failures"]
     assert (failure["incident_id"], failure["kind"]) == (numbers[0], "defect")
     assert "KeyError" in failure["message"] and "a defect" not in failure["message"]
@@ -476,13 +478,13 @@ def test_a_datastore_that_is_away_ends_the_run_and_nothing_is_opened(world):
 
 
 def test_lists_of_a_result_are_bounded_and_the_counts_go_on(world):
-    tally = reconcile_module.Tally(False)
+    tally = reconcile_module.ReconcileReport(False)
     for at in range(LISTED + 3):
         tally.add_writes("INC%d" % at, None, ("resolve",), "resolved in StackFlow")
         tally.add_failure("INC%d" % at, BadInputError("no", "yes"))
     result = tally.as_result()
     assert (len(result["done"]), len(result["failures"])) == (LISTED, LISTED)
-    assert result["failed"] == result["pairs"] == LISTED + 3
+    assert result["failed"] == result["repaired"] == result["pairs"] / 2 == LISTED + 3
 
 
 def test_a_state_that_an_instance_does_not_know_is_a_warning(world):
@@ -518,3 +520,104 @@ def test_progress_is_told_while_it_runs(world):
     reconcile_module.reconcile(pack)
     assert len(said) >= 3
     assert "1 links" in said[0] and "resolved in PagerDuty" in " ".join(said)
+
+
+# One run at a time.
+
+def test_a_run_beside_another_one_is_skipped_and_writes_nothing(world):
+    numbers = drifted_pairs(world, 1)
+    told = []
+
+    def hook(what):
+        if what.startswith("GET /incidents?"):
+            world.before_call = lambda what: None
+            before = world.written()
+            told.append(world.act("reconcile").as_result())
+            assert world.written() == before
+            told.append(world.act("reconcile", incident_id=numbers[0], dry_run=True).as_result())
+            told.append(world.act("reconcile", dry_run=True).as_result())
+    world.before_call = hook
+    assert world.reconcile()["repaired"] == 1
+    assert [one["outcome"] for one in told] == ["skipped"] * 3
+    assert "another reconcile is in progress" in told[0]["reason"]
+    for one in told[1:]:  # one pair, and a dry run, need no lease
+        assert [entry["writes"] for entry in one["would"]] == [["set_resolved"]]
+    assert world.reconcile()["done"] == []  # it was given back
+
+
+def test_a_run_that_fails_gives_its_lease_back(world):
+    numbers = drifted_pairs(world, 1)
+    world.pagerduty.faults.add("GET /incidents", status=403, times=1)
+    assert not world.act("reconcile").ok
+    assert world.reconcile()["repaired"] == 1
+    assert states(world, numbers) == ["resolved"]
+
+
+def test_the_lease_of_a_run_that_was_killed_ends_before_the_next_run_but_one(world):
+    numbers = drifted_pairs(world, 1)
+
+    def kill(what):
+        if what.startswith("GET /incidents?"):
+            world.killed = True
+        if getattr(world, "killed", False):
+            raise Crash(what)
+    world.before_call = kill
+    with pytest.raises(Crash):
+        world.act("reconcile")
+    world.before_call = lambda what: None
+    assert world.act("reconcile").outcome == "skipped"
+    world.run(300)  # the rule starts a run every five minutes
+    assert world.reconcile()["repaired"] == 1
+    assert states(world, numbers) == ["resolved"]
+
+
+# What nobody can judge.
+
+def unreadable(world, number, incident_id, change):
+    """What a run over all pairs and one over this pair say; neither writes anything."""
+    change(world, number, incident_id)
+    world.run(LATER)
+    before, failures = world.written(), []
+    for parameters in ({}, {"incident_id": number}, {"incident_id": number, "dry_run": True}):
+        result = world.act("reconcile", **parameters).as_result()
+        failures += result["failures"]
+        assert result["in_step"] == 0
+    assert world.written() == before
+    return failures
+
+
+def respell(name, value):
+    def change(world, number, incident_id):
+        world.stackflow.desk.incidents[number].fields[name] = value
+    return change
+
+
+@pytest.mark.parametrize("priority", ["Sev1", "critical", "7"])
+def test_an_unknown_priority_is_a_failure_that_names_the_record(world, priority):
+    number = world.record()
+    failures = unreadable(world, number, None, respell("priority", priority))
+    assert [(one["incident_id"], one["kind"]) for one in failures] == [(number, "unreadable")] * 3
+    for one in failures:
+        assert number in one["message"] and priority in one["message"] and "P1" in one["hint"]
+
+
+def test_an_unknown_priority_of_a_pair_or_of_what_is_resolved_holds_nothing_up(world):
+    number, incident_id = world.pair()
+    respell("priority", "Sev1")(world, number, incident_id)
+    old = world.record()
+    respell("priority", "Sev1")(world, old, None)
+    world.stackflow.set_state(old, "resolved")
+    world.pagerduty.resolve(incident_id, world.casey)
+    world.run(LATER)
+    result = world.reconcile()
+    assert result["failures"] == []
+    assert states(world, [number]) == ["resolved"]
+
+
+def test_an_unknown_state_is_a_failure_that_names_the_record(world):
+    number, incident_id = world.pair()
+    failures = unreadable(world, number, incident_id, respell("state", "limbo"))
+    assert [(one["incident_id"], one["kind"]) for one in failures] == [(number, "unreadable")] * 3
+    for one in failures:
+        assert number in one["message"] and "limbo" in one["message"]
+        assert "stackflow.states" in one["hint"]

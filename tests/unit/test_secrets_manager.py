@@ -40,10 +40,10 @@ REFUSALS = [
      "the AWS credentials are not valid", "access key", False),
     ("InvalidSignatureException", "The Canonical String should have been x-amz-security-token:" +
      SESSION_TOKEN, "the AWS credentials are not valid", "clock", False),
-    ("ThrottlingException", "Rate exceeded", "throttled", "asked again later", True),
-    ("TooManyRequestsException", "Rate exceeded", "throttled", "asked again later", True),
+    ("ThrottlingException", "Rate exceeded", "throttled", "retries later", True),
+    ("TooManyRequestsException", "Rate exceeded", "throttled", "retries later", True),
     ("InternalServiceError", "An error occurred on the server side.",
-     "AWS has trouble (InternalServiceError)", "asked again later", True),
+     "AWS has trouble (InternalServiceError)", "retries later", True),
     ("SomethingNew", "?", "AWS refuses (SomethingNew)", "GetSecretValue", False),
     ("<html>" + SESSION_TOKEN, "?", "AWS refuses (an unknown code)", "GetSecretValue", False)]
 
@@ -107,7 +107,7 @@ def test_no_aws_credentials(no_aws, monkeypatch):  # noqa: F811
         monkeypatch.delenv(name)
     error = failure(make_settings("http://127.0.0.1:9"))
     assert error.message.endswith("no AWS credentials") and not error.retryable
-    assert "pagerduty.api_key (where that is set, its datastore key came back empty)" in error.hint
+    assert "pagerduty.api_key (if that is set, its datastore key came back empty)" in error.hint
 
 
 def test_half_of_the_credentials_is_none(no_aws, monkeypatch):  # noqa: F811
@@ -158,7 +158,7 @@ def test_an_id_that_boto3_refuses(no_aws):  # noqa: F811
 
 
 def test_without_boto3_the_virtualenv_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "botocore.exceptions", None)
+    monkeypatch.setitem(sys.modules, "boto3", None)
     error = failure(make_settings())
     assert "boto3 is not installed" in error.message and "setup_virtualenv" in error.hint
 

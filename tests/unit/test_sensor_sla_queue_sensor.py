@@ -203,7 +203,7 @@ class SLAQueueSensorTestCase(BaseSensorTestCase):
                 self.assertEqual(self.poll(), [])
             self.assertIn(words, self.messages[-1])
         self.start()
-        with mock.patch.dict(sys.modules, {"botocore.exceptions": None}):
+        with mock.patch.dict(sys.modules, {"boto3": None}):
             self.assertEqual(self.poll(), [])
         self.assertIn("boto3 is not installed", self.messages[-1])
 

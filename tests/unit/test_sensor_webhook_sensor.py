@@ -86,7 +86,7 @@ class WebhookSensorTestCase(BaseSensorTestCase):
 
     def test_events_of_both_sides_become_triggers_with_the_judgement_beside(self):
         self.run_sensor()
-        verdict, sync = (False, "an echo"), {"apply": False, "reason": "an echo"}
+        verdict, sync = prefilter.Verdict(False, "an echo"), {"apply": False, "reason": "an echo"}
         with mock.patch.object(prefilter, "judge", return_value=verdict) as judge:
             statuses = [self.deliver(document) for document in (TRIGGERED, CREATED, BREACH)]
         self.assertEqual(statuses, [202, 202, 202])
@@ -200,11 +200,19 @@ class WebhookSensorTestCase(BaseSensorTestCase):
         self.assertEqual(self.deliver(TRIGGERED), 503)
         self.assertTrue(self.thread.is_alive())
 
+    def test_what_the_config_warns_of_is_in_the_log(self):
+        self.run_sensor(("sla.targets", {}), ("escalation.max_levels", 2))
+        lines = [call[0][0] for call in self.sensor_service.get_logger("").warning.call_args_list]
+        self.assertEqual([line.split(": is no longer used")[0] for line in lines],
+                         ["sla.targets", "escalation.max_levels"])
+
     def test_an_address_that_is_unusable_too_gives_way_to_the_default(self):
         default = ("127.0.0.1", 8091)
         for given in ({"port": "x"}, {"port": True}, {"port": 99999}, {"host": 5}, [], "x", None):
             self.assertEqual(webhook_sensor._address({"webhook_listener": given}), default)
         self.assertEqual(webhook_sensor._address({}), default)
+        self.assertEqual(webhook_sensor._address({"webhook_listener": {"port": "8443"}}),
+                         ("127.0.0.1", 8443))
 
     def test_a_listener_that_fails_is_started_again(self):
         self.run_sensor()
@@ -224,6 +232,45 @@ class WebhookSensorTestCase(BaseSensorTestCase):
             sensor._listener.serve_forever = serve
             sensor.run()
         self.assertEqual(len(runs), 3)
+
+    def test_a_port_that_is_taken_is_tried_again(self):
+        taken = socket.socket()
+        self.addCleanup(taken.close)
+        taken.bind(("127.0.0.1", 0))
+        taken.listen(1)
+        port = taken.getsockname()[1]
+        with mock.patch.object(webhook_sensor, "RESTART_SECONDS", 0.05):
+            sensor = self.get_sensor_instance(config=changed(("webhook_listener.port", port)))
+            with mock.patch.object(sensor.sensor_service, "get_logger") as get_logger:
+                sensor.setup()
+            thread = threading.Thread(target=sensor.run, daemon=True)
+            thread.start()
+            error = get_logger.return_value.error
+            self.eventually(lambda: error.call_count > 1)
+            self.assertIsNone(sensor._listener.address)
+            told = error.call_args[0][0] % error.call_args[0][1:]
+            self.assertIn("127.0.0.1 port %d" % port, told)
+            self.assertIn("in use", told)
+            self.assertFalse(error.call_args[1]["exc_info"], "a traceback would help nobody")
+            taken.close()
+            self.eventually(lambda: sensor._listener.address)
+            sensor.cleanup()
+            thread.join(10)
+        self.assertFalse(thread.is_alive())
+
+    def test_cleanup_ends_the_wait_for_a_port(self):
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen(1)
+            sensor = self.get_sensor_instance(
+                config=changed(("webhook_listener.port", taken.getsockname()[1])))
+            sensor.setup()
+            thread = threading.Thread(target=sensor.run, daemon=True)
+            thread.start()
+            sensor.cleanup()
+            thread.join(4)
+        self.assertFalse(thread.is_alive())
+        self.assertIsNone(sensor._listener.address)
 
     def test_cleanup_ends_it(self):
         self.run_sensor()

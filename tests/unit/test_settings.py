@@ -7,10 +7,10 @@ import pytest
 
 from config_samples import (BASE, EVERYTHING, GUIDE_ESCALATIONS, GUIDE_SERVICES, changed, replaced,
                             secrets_of)
-from pagerduty_stackflow.config_fields import FIELDS, Field, Values
-from pagerduty_stackflow.settings import (AwsSettings, EscalationMapping, EscalationSettings,
-                                          HttpSettings, ServiceMapping, SlaSettings, SlaTarget,
-                                          Templates, load)
+from pagerduty_stackflow.config_fields import Values
+from pagerduty_stackflow.errors import ConfigError
+from pagerduty_stackflow.settings import (CONFIG, AwsSettings, EscalationMapping, HttpSettings,
+                                          ServiceMapping, SlaSettings, Templates, load)
 
 
 def parts(values):
@@ -24,7 +24,7 @@ def parts(values):
 
 def test_settings_hold_what_their_classes_name_and_no_more():
     found = list(parts(load(dict(EVERYTHING, **GUIDE_ESCALATIONS))))
-    assert {type(one) for one in found} >= set(Values.__subclasses__()) - {Field}
+    assert {type(one) for one in found} >= set(Values.__subclasses__())
     for one in found:
         assert set(get_type_hints(type(one))) == set(vars(one)), type(one)
 
@@ -38,9 +38,10 @@ def test_settings_do_not_change_and_are_equal_by_their_values():
 
 
 def test_no_repr_holds_a_secret():
-    assert "acme" in repr(load(EVERYTHING))
-    for secret in secrets_of(EVERYTHING):
-        assert secret not in repr(load(EVERYTHING))
+    settings = load(EVERYTHING)
+    for part in parts(settings):
+        for secret in secrets_of(EVERYTHING):
+            assert secret not in repr(part)
     assert len(secrets_of(EVERYTHING)) == 9
 
 
@@ -77,9 +78,10 @@ def test_defaults_are_those_of_the_interface():
     assert settings.aws == AwsSettings(region="us-east-1", endpoint_url=None)
     assert (settings.listener.host, settings.listener.port) == ("127.0.0.1", 8091)
     assert settings.http == HttpSettings(timeout_seconds=10, total_seconds=120)
-    assert settings.escalation == EscalationSettings(acknowledge_timeout_minutes=5, max_levels=3)
+    assert settings.escalation.unanswered_after_minutes == 30
     assert settings.templates == Templates(summary=None, description=None, note=None)
-    assert settings.sla == SlaSettings(queue_url=None, targets=())
+    assert settings.sla == SlaSettings(queue_url=None)
+    assert settings.warnings == ()
 
 
 @pytest.mark.parametrize("region, host", [("us", "pagerduty.com"), ("eu", "eu.pagerduty.com")])
@@ -96,12 +98,13 @@ def test_null_means_absent_everywhere():
     def nulls(fields):
         return {name: nulls(each.fields) if each.fields else None for name, each in fields.items()}
 
-    config = nulls(FIELDS)
+    config = nulls(CONFIG.fields)
     for part, given in BASE.items():
         config[part] = dict(config[part], **given) if isinstance(given, dict) else given
     config["stackflow"]["resolve_fields"] = {"close_code": None}
+    config["sla"]["targets"] = None
     assert load(config) == load(BASE)
-    assert load({name: BASE.get(name) for name in FIELDS}) == load(BASE)
+    assert load({name: BASE.get(name) for name in CONFIG.fields}) == load(BASE)
 
 
 def test_values_reach_their_settings():
@@ -115,11 +118,49 @@ def test_values_reach_their_settings():
     assert settings.pagerduty.webhook_secrets == ("first-webhook-secret", "second-webhook-secret")
     assert settings.service_mapping[0].category is None
     assert settings.service_mapping[0].previous_integration_keys == ("previous-integration-key",)
-    assert settings.sla.targets == (
-        SlaTarget(policy="P1-Response-SLA", priority="P1", metric="first_response", minutes=7.5),)
-    assert settings.escalation.acknowledge_timeout_minutes == 0.05
+    assert settings.escalation.unanswered_after_minutes == 0.05
     assert settings.severity_mapping == {
         "P1": "critical", "P2": "error", "P3": "warning", "P4": "warning"}
+
+
+@pytest.mark.parametrize("path, value, expected", [
+    ("sync_notes", "yes", True), ("sync_notes", " On", True), ("sync_notes", "TRUE\n", True),
+    ("auto_acknowledge", "no", False), ("auto_acknowledge", "Off", False),
+    ("bidirectional_sync", "false", False),
+    ("http.timeout_seconds", "30", 30.0), ("http.timeout_seconds", "0.5 ", 0.5),
+    ("http.total_seconds", 600, 600.0), ("escalation.unanswered_after_minutes", 1 / 3, 1 / 3),
+    ("escalation.unanswered_after_minutes", 1e-9, 1e-9),
+    ("webhook_listener.port", "8443", 8443), ("webhook_listener.port", 65535, 65535),
+])
+def test_a_text_that_spells_a_boolean_or_a_number_is_taken_for_one(path, value, expected):
+    found = load(changed((path, value)))
+    for name in path.replace("webhook_listener", "listener").split("."):
+        found = getattr(found, name)
+    assert found == expected and type(found) is type(expected)
+
+
+RETIRED = {"sla.targets": {"P1-Response-SLA": {"priority": "P1", "metric": "x", "minutes": "?"}},
+           "escalation.acknowledge_timeout_minutes": 7.5, "escalation.max_levels": 2}
+
+
+@pytest.mark.parametrize("path", sorted(RETIRED))
+def test_a_retired_key_is_accepted_with_a_warning(path):
+    warning, = load(changed((path, RETIRED[path]))).warnings
+    assert warning.startswith(path + ": is no longer used: ")
+
+
+def test_the_sla_targets_of_earlier_versions_change_nothing():
+    path = "sla.targets"
+    for targets in (RETIRED[path], {}, [], "x", 5, "{{ x }}"):
+        assert vars(load(changed((path, targets)))) == dict(
+            vars(load(BASE)), warnings=("sla.targets: is no longer used: remove it; SLA events "
+                                        "come by StackFlow's webhooks or by the SLAQueueSensor",))
+
+
+def test_a_retired_key_is_no_problem():
+    with pytest.raises(ConfigError) as caught:
+        load(changed(("escalation.max_levels", 2), ("sync_notes", "nein")))
+    assert caught.value.message.split(": ")[0] == "sync_notes"
 
 
 def test_a_line_break_behind_a_stored_secret_is_dropped():

@@ -7,9 +7,8 @@ import pytest
 from aws_site import aws, moto_url, no_aws  # noqa: F401
 from leaks import assert_leaks_no_secret
 from pagerduty_stackflow import secrets_manager
-from pagerduty_stackflow.credentials import LAG
+from pagerduty_stackflow.credentials import LAG, PREFIX
 from pagerduty_stackflow.errors import ApiError, CredentialsError, NotFoundError
-from pagerduty_stackflow.secret_cache import PREFIX
 from world import SF_HOST, World
 
 CLIENT, CLIENT_SECRET = "client-of-the-pack", "client-secret-0123456789"
@@ -266,8 +265,8 @@ def test_user_and_password_go_to_cognito_of_the_region(site, client_secret):
 
 def test_the_hash_of_an_app_client_with_a_secret():
     """Made with: printf '%s' USERCLIENT | openssl dgst -sha256 -hmac KEY -binary | base64"""
-    from pagerduty_stackflow.stackflow.auth import _secret_hash
-    assert _secret_hash("KEY", "USER", "CLIENT") == "TXBWZKjRlAaMALhs7xDvtC2pcyh13GBVsdUFNIBMRpo="
+    from pagerduty_stackflow.stackflow.auth import secret_hash
+    assert secret_hash("KEY", "USER", "CLIENT") == "TXBWZKjRlAaMALhs7xDvtC2pcyh13GBVsdUFNIBMRpo="
 
 
 # What refuses.

@@ -6,9 +6,10 @@ import pytest
 from world import World
 
 from pagerduty_stackflow import prefilter
-from pagerduty_stackflow.incidents import StackFlowIncident
+from pagerduty_stackflow.datastore import Datastore
+from pagerduty_stackflow.fields import PAGERDUTY, STACKFLOW
 from pagerduty_stackflow.links import Links
-from pagerduty_stackflow.pairs import read_pair
+from pagerduty_stackflow.stores import Start
 
 GROUP = "Platform Engineering"
 JANE = "jane@example.com"
@@ -28,7 +29,12 @@ def paged(world):
 
 
 def link_of(world, number):
-    return Links(world.store).read(number)[0]
+    return Links(Datastore(world.store)).read(number)[0]
+
+
+def judged(world, side, payload):
+    return prefilter.judge(prefilter.TRIGGERS[side], payload, world.settings,
+                           Links(Datastore(world.store)), None)
 
 
 def notes_of(world, number):
@@ -36,23 +42,23 @@ def notes_of(world, number):
 
 
 def test_a_record_reopened_beside_an_incident_that_is_open_was_not_reopened_after_a_resolve(world):
-    number, _ = paged(world)
+    number, incident = paged(world)
     world.stackflow.set_state(number, "resolved")
     world.run(5)
     world.stackflow.reopen(number)
     world.run(5)  # both events wait, nothing is resolved in PagerDuty yet
-    told = StackFlowIncident.from_record(world.payloads[-1][1]["incident"])
-    pair = read_pair(world.pack(), number, hint=told)
-    assert told.reopened_at > pair.incident.status_changed_at
-    assert pair.reopened is None
+    assert len(world.queue) == 2
+    world.run_queue(order=lambda queue: queue[::-1])
+    world.settle()
+    assert [one.status for one in world.pagerduty.incidents()] == ["triggered"]
+    assert world.pd_writes() == ["trigger"] and world.sf_writes(number) == []
 
 
 def test_a_creation_told_once_more_before_pagerduty_shows_its_incident_is_paged_already(world):
     world.pagerduty.outbox.hold()
     paged(world)
     (_, payload), = world.payloads
-    assert prefilter.judge("stackflow_event", payload, world.settings, Links(world.store),
-                           None) == (False, "paged already")
+    assert judged(world, STACKFLOW, payload)[:2] == (False, "nothing new since the last look")
 
 
 def test_a_creation_told_once_more_takes_back_no_assignment_of_the_same_second(world):
@@ -65,7 +71,8 @@ def test_a_creation_told_once_more_takes_back_no_assignment_of_the_same_second(w
     before, events = link_of(world, number), len(world.pagerduty.writes)
     for action, record in (("trigger_incident", created), ("acknowledge_incident", assigned)):
         world.act(action, incident_id=number, incident=record)
-    assert link_of(world, number).assignee == before.assignee == JANE
+    assert link_of(world, number).here == before.here
+    assert before.here["acknowledgement"] == JANE
     assert len(world.pagerduty.writes) == events
 
 
@@ -83,9 +90,10 @@ def test_what_is_resolved_between_two_looks_at_it_was_not_opened_again(world):
             world.pagerduty.resolve(incident, by=world.casey)
 
     world.before_call = resolve
-    assert read_pair(world.pack(), number).reopened is None
     assert world.act("reconcile", incident_id=number).failures == []
     assert world.sf_writes(number) == []
+    assert (world.stackflow.incident(number)["state"], len(world.pagerduty.incidents())) == (
+        "resolved", 1)
 
 
 def test_what_is_resolved_on_both_sides_is_left_alone_and_its_history_unread(world):
@@ -105,7 +113,7 @@ def test_a_pair_that_a_person_opened_before_the_first_run_is_paged_again_when_it
     world.stackflow.outbox.lose()
     number = world.stackflow.create_incident("Timeout", "P1", group=GROUP)
     world.run(60)
-    Links(world.store).ensure_start(world.pack().clock)
+    Start(Datastore(world.store)).ensure(world.pack().clock)
     assert world.act("trigger_incident", incident_id=number).outcome == "skipped"
     world.act("trigger_incident", incident_id=number, force=True)
     world.settle()
@@ -161,7 +169,7 @@ def test_a_run_that_finds_the_new_alert_of_another_reports_it_as_done_already(wo
     before = link_of(world, number)
     world.stackflow.reopen(number)
     world.settle()
-    Links(world.store).write(before)
+    Links(Datastore(world.store)).write(before)
     outcome = world.act("trigger_incident", incident_id=number)
     assert outcome.outcome == "already" and "is open under" in outcome.reason
     assert len(world.pagerduty.incidents()) == 2
@@ -182,8 +190,7 @@ def test_without_bidirectional_sync_only_states_and_records_are_kept_from_stackf
     world = World(bidirectional_sync=False, sync_notes=True)
     payload = {"event_type": kind, "occurred_at": None, "note": {"id": "N1", "content": "Look"},
                "incident": {"id": "Q1", "service_id": world.api}}
-    assert prefilter.judge(prefilter.PAGERDUTY_EVENT, payload, world.settings,
-                           Links(world.store), None)[0] is apply
+    assert judged(world, PAGERDUTY, payload).apply is apply
 
 
 def test_a_service_that_left_the_mapping_is_reopened_into_a_record_without_a_group(world):
@@ -199,3 +206,72 @@ def test_a_service_that_left_the_mapping_is_reopened_into_a_record_without_a_gro
     (made,) = world.records_of(incident)
     assert made["number"] != number and not made.get("assignment_group")
     assert made["description"].startswith("None")
+
+
+def resolve(world, number):
+    world.stackflow.set_state(number, "resolved")
+
+
+def take(world, number):
+    world.stackflow.assign(number, person=JANE)
+
+
+def hand_over(world, number):
+    world.stackflow.assign(number, group="Database Reliability")
+
+
+@pytest.mark.parametrize("act, event_type", [
+    (take, "incident.acknowledged"), (resolve, "incident.resolved"),
+    (hand_over, "incident.service_updated")])
+def test_the_packs_own_write_in_pagerduty_starts_no_process(world, act, event_type):
+    number, _ = paged(world)
+    act(world, number)
+    world.run(2)
+    world.run_queue()
+    before, runs = len(world.payloads), len(world.outcomes)
+    world.settle()
+    echo, = [payload for trigger, payload in world.payloads[before:]
+             if trigger == "pagerduty_event" and payload["event_type"] == event_type]
+    assert echo["sync"]["apply"] is False
+    assert echo["sync"]["reason"] in ("an echo of the pack's own write",
+                                      "nothing new since the last look")
+    assert len(world.outcomes) == runs
+
+
+def acknowledged_there(world, incident):
+    world.pagerduty.acknowledge(incident, by=world.casey)
+
+
+def resolved_there(world, incident):
+    world.pagerduty.resolve(incident, by=world.casey)
+
+
+def moved_there(world, incident):
+    world.pagerduty.move(incident, world.database, by=world.casey)
+
+
+@pytest.mark.parametrize("act", [acknowledged_there, resolved_there, moved_there])
+def test_the_packs_own_write_in_stackflow_starts_no_process(world, act):
+    _, incident = paged(world)
+    act(world, incident)
+    world.run(2)
+    world.run_queue()
+    before, runs = len(world.payloads), len(world.outcomes)
+    world.settle()
+    echoes = [payload for trigger, payload in world.payloads[before:]
+              if trigger == "stackflow_event"]
+    assert echoes and not any(payload["sync"]["apply"] for payload in echoes)
+    assert len(world.outcomes) == runs
+
+
+@pytest.mark.parametrize("side", [PAGERDUTY, STACKFLOW])
+def test_the_filter_writes_nothing(world, side):
+    number, incident = paged(world)
+    acknowledged_there(world, incident)
+    world.settle()
+    payloads = [payload for trigger, payload in world.payloads
+                if trigger == prefilter.TRIGGERS[side]]
+    stored = dict(world.store.values)
+    for payload in payloads:
+        judged(world, side, payload)
+    assert len(payloads) > 1 and world.store.values == stored

@@ -399,3 +399,12 @@ def test_who_was_assigned_before_a_reopening_in_pagerduty_acknowledges_nothing(w
     world.act("acknowledge_incident", incident_id=number, incident=world.stackflow.incident(number))
     world.run()
     assert world.status(number) == "triggered"
+
+
+def test_a_change_of_state_under_the_threshold_starts_no_run(world):
+    number = created(world, "P4")
+    world.stackflow.set_state(number, "in_progress")
+    world.run(2)
+    assert world.queue == []
+    assert world.payloads[-1][1]["event_type"] == "incident.state_changed"
+    assert "threshold" in world.payloads[-1][1]["sync"]["reason"]

@@ -13,7 +13,8 @@ from pagerduty_stackflow import transport as transport_module
 from pagerduty_stackflow.errors import ApiError, ConflictError, NotFoundError
 from pagerduty_stackflow.transport import (LONGEST_WINDOW, RUN_SECONDS, USER_AGENT,
                                            OutcomeUnknownError)
-from scripted_server import ScriptedServer, answer, reset, silent, trickle, unread
+from pagerduty_stackflow.clock import Clock
+from scripted_server import ScriptedServer, answer, reset, silent, stalled, trickle, unread
 from transport_site import PASSWORD, SECRETS, START, TOKEN, FakeClock, call, transport
 
 HTML = answer(200, b"<html>Please wait</html>", [("Content-Type", "text/html")])
@@ -21,7 +22,7 @@ BROKEN = {
     "reset before the write": (unread(lambda *a: reset(*a)), "broke"),
     "reset after the write": (reset, "broke"),
     "slow first byte": (silent, "no answer in time"),
-    "slow body": (trickle, "no answer in time"),
+    "stalled body": (stalled, "no answer in time"),
     "half a body": (answer(200, b'{"a": 1', length=20, keep=False), "broke off"),
     "not JSON": (HTML, "not JSON"),
     "not UTF-8": (answer(200, b'{"a": "\xff"}'), "not JSON"),
@@ -42,8 +43,7 @@ def test_a_call_that_may_be_repeated_is_tried_again(name):
     step, _ = BROKEN[name]
     clock = FakeClock()
     with ScriptedServer(step, answer(200, b'{"ok": "\xc3\xa9"}')) as server:
-        found = call(transport(timeout=0.5, clock=clock), server.url)
-    assert (found.status, found.body) == (200, {"ok": "\u00e9"})
+        assert call(transport(timeout=0.5, clock=clock), server.url) == {"ok": "\u00e9"}
     assert len(clock.naps) == 1 and 0 <= clock.naps[0] <= 2
     assert server.requests[-1].startswith("POST /path?query=")
 
@@ -70,6 +70,15 @@ def test_a_write_whose_connection_broke_at_once_is_made_once_at_most():
         except OutcomeUnknownError as error:
             assert (server.requests, server.connections) == ([], 1)
             assert_leaks_no_secret(error, *SECRETS)
+
+
+@pytest.mark.parametrize("repeatable, kind", [(True, ApiError), (False, OutcomeUnknownError)])
+def test_a_body_that_never_ends_takes_no_more_than_its_time(repeatable, kind):
+    with ScriptedServer(trickle) as server:
+        with pytest.raises(ApiError) as caught:
+            call(transport(timeout=0.3, total=0.3, clock=Clock()), server.url,
+                 repeatable=repeatable)
+    assert type(caught.value) is kind and "no answer in time" in caught.value.message
 
 
 def test_a_refused_connection_carried_nothing_out_so_a_write_is_repeated():
@@ -99,7 +108,7 @@ def test_too_many_requests_carried_nothing_out_so_a_write_is_repeated_after_the_
     clock = FakeClock()
     with ScriptedServer(answer(429, headers=[("ratelimit-reset", "7")]),
                         answer(429, headers=[("Retry-After", "5")]), answer(201)) as server:
-        assert call(transport(clock=clock), server.url, repeatable=False).status == 201
+        assert call(transport(clock=clock), server.url, repeatable=False) == {}
     assert clock.naps == [7, 5] and len(server.requests) == 3
 
 
@@ -129,7 +138,7 @@ def test_an_answer_that_is_too_long_is_not_read_to_its_end(monkeypatch, repeatab
 
 def test_an_empty_answer_is_one():
     with ScriptedServer(answer(204, b"")) as server:
-        assert call(transport(), server.url).body is None
+        assert call(transport(), server.url) is None
 
 
 def test_one_connection_serves_many_calls_also_after_errors():
@@ -241,7 +250,7 @@ def test_what_a_server_echoes_of_our_credentials_is_blotted_out(status):
             call(transport(total=1), server.url)
         assert_leaks_no_secret(caught.value, SECRETS[0], SECRETS[3])
         with pytest.raises(ApiError) as caught:
-            call(transport(total=1), server.url, data=None, form={"password": PASSWORD})
+            call(transport(total=1), server.url, json=None, form={"password": PASSWORD})
     assert "***" in caught.value.message
     assert_leaks_no_secret(caught.value, PASSWORD)
 
@@ -342,3 +351,66 @@ def test_a_wait_for_the_limit_is_bounded_and_not_beyond_the_end_of_the_run():
         clock.passed = RUN_SECONDS - 10
         call(made, server.url)
     assert clock.naps == [LONGEST_WINDOW]
+
+
+@pytest.fixture
+def behind(monkeypatch):
+    """Make a proxy the way to every host, as the operator's variables do."""
+    def set_proxy(server):
+        url = server.url.replace("//", "//proxy-user:%s@" % PASSWORD)
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        for name in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"):
+            monkeypatch.setenv(name, url)
+    return set_proxy
+
+
+@pytest.mark.parametrize("repeatable", [True, False])
+@pytest.mark.parametrize("status", [400, 403, 407])
+def test_a_proxy_that_refuses_connect_is_asked_once(behind, status, repeatable):
+    clock = FakeClock()
+    with ScriptedServer(answer(status, b"<html>", keep=False)) as proxy:
+        behind(proxy)
+        with pytest.raises(ApiError) as caught:
+            call(transport(clock=clock), "https://api.example.com", repeatable=repeatable)
+    assert type(caught.value) is ApiError and not caught.value.retryable
+    assert "the proxy refuses the connection: %d" % status in caught.value.message
+    assert "HTTPS_PROXY" in caught.value.hint and caught.value.status is None
+    assert [one.split(" ")[0] for one in proxy.requests] == ["CONNECT"] and clock.naps == []
+    assert_leaks_no_secret(caught.value, *SECRETS)
+
+
+@pytest.mark.parametrize("status", [502, 503])
+def test_a_proxy_in_trouble_carried_nothing_out_so_a_write_is_repeated(behind, status):
+    clock = FakeClock()
+    with ScriptedServer(answer(status, keep=False)) as proxy:
+        behind(proxy)
+        with pytest.raises(ApiError) as caught:
+            call(transport(clock=clock, total=20), "https://api.example.com", repeatable=False)
+    assert type(caught.value) is ApiError and caught.value.retryable
+    assert len(proxy.requests) == len(clock.naps) + 1 > 1
+
+
+def test_a_proxy_that_asks_for_credentials_without_connect_is_named_too(behind):
+    with ScriptedServer(answer(407, b"<html>")) as proxy:
+        behind(proxy)
+        with pytest.raises(ApiError, match=": 407 with an HTML page") as caught:
+            call(transport(), "http://api.example.com")
+    assert "HTTPS_PROXY" in caught.value.hint and len(proxy.requests) == 1
+
+
+PAGE = b"\n<!DOCTYPE html><title>Request blocked</title>"
+
+
+@pytest.mark.parametrize("repeatable", [True, False])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422])
+def test_a_page_of_a_firewall_is_no_answer_of_the_api(status, repeatable):
+    """It proves no absence, no conflict and no expired key."""
+    with ScriptedServer(answer(status, PAGE, [("Content-Type", "application/json")])) as server:
+        with pytest.raises(ApiError) as caught:
+            call(transport(), server.url, system="StackFlow", repeatable=repeatable)
+    error = caught.value
+    assert (type(error), error.status, error.retryable) == (ApiError, None, False)
+    assert "%d with an HTML page: the answer did not come from the API of StackFlow" % status in (
+        error.message)
+    assert "firewall or proxy" in error.hint and len(server.requests) == 1

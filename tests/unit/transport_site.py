@@ -6,7 +6,7 @@ from requests.adapters import BaseAdapter
 import requests
 
 from pagerduty_stackflow.settings import HttpSettings
-from pagerduty_stackflow.transport import Transport
+from pagerduty_stackflow.transport import Call, Transport
 
 TOKEN = "token-" + "0123456789" * 2
 QUERY = "jane.query@example.com"
@@ -62,6 +62,6 @@ def transport(timeout=10.0, total=120.0, clock=None, function=None):
 def call(made, url, method="POST", repeatable=True, system="PagerDuty", **options):
     """A call that carries a secret in every place where one can be."""
     given = {"headers": {"Authorization": "Token token=" + TOKEN}, "params": [("query", QUERY)],
-             "data": {"routing_key": BODY, "text": BODY}}
+             "json": {"routing_key": BODY, "text": BODY}}
     given.update(options)
-    return made.request(system, method, url + "/path", repeatable=repeatable, **given)
+    return made.request(Call(system, method, url + "/path", repeatable=repeatable, **given))

@@ -50,7 +50,10 @@ def fails_at(site, step):
     execution, output, names = verify(site, looks=4)
     assert (execution.status, output["ok"], output["failed_step"]) == ("failed", False, step)
     assert output["left_open"] is False and nothing_open(site)
-    return output, names
+    failures = [one["result"] for one in execution.result["errors"] if "result" in one]
+    error = failures[-1]["result"]["error"]
+    assert error["message"] and error["hint"]
+    return output, names, error
 
 
 def test_all_is_well(site):
@@ -80,8 +83,8 @@ def test_it_goes_on_after_the_engine_was_killed_between_any_two_tasks(site):
 
 def test_a_wrong_integration_key(site):
     site.platform.datastore.set("pagerduty_key_production_api", "0123456789abcdef" * 2, secret=True)
-    _, names = fails_at(site, "check_connection")
-    assert names == STEPS[:1]
+    _, names, error = fails_at(site, "check_connection")
+    assert names == STEPS[:1] and error["kind"] == "check_failed"
 
 
 def test_lost_webhooks(site):
@@ -93,6 +96,9 @@ def test_lost_webhooks(site):
         post(delivery)
 
     site.pagerduty.outbox.post = lossy
-    output, names = fails_at(site, "wait_for_in_progress")
-    assert names == STEPS[:5] + ["clean_up_pagerduty", "look_for_record", "clean_up_stackflow"]
+    output, names, error = fails_at(site, "wait_for_in_progress")
+    assert "StackFlow did not show in_progress" in error["message"]
+    assert "/healthz" in error["hint"] and "manage_webhooks" in error["hint"]
+    assert names == STEPS[:5] + ["clean_up_pagerduty", "look_for_record", "clean_up_stackflow",
+                                 "explain"]
     assert output["stackflow_id"] is not None

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import pytest
 from conducted import conduct
-from misconfigured import (RECORD, SEND, UNSEEN, WRONG, Site, datastore_away, foreign_role,
-                           refused_client, revoke_key, revoked_token, stackflow_down, wrong_path)
+from misconfigured import (NOT_OFFERED, RECORD, SEND, UNSEEN, WRONG, Site, datastore_away,
+                           foreign_role, refused_client, revoke_key, revoked_token, stackflow_down,
+                           wrong_path)
 
 from dev.simulators.stackflow.switches import DEFAULT_TRANSITIONS
 
@@ -33,10 +34,23 @@ def left_open(site):
              if one["state"] not in ("resolved", "cancelled")])
 
 
+def error_of(run):
+    """The last error in the result of a run, as a person reads it."""
+    return [one for one in run.errors if "result" in one][-1]["result"]["result"]["error"]
+
+
 def fails_at(site, step, **options):
     run = verify(site, **options)
     assert (run.status, run.output["ok"], run.output["failed_step"]) == ("failed", False, step)
     assert [one for one in run.tasks if one in STEPS] == STEPS[:STEPS.index(step) + 1]
+    error = error_of(run)
+    assert error["message"] and error["hint"]
+    if step not in (CHECK, SEND):
+        assert error["kind"] == "verification"
+        assert error["message"].startswith("%s: the test incident %s " % (
+            step, run.output["pagerduty_incident_id"]))
+        assert ("may be open still" in error["message"]) is run.output["left_open"]
+        assert ("by hand" in error["hint"]) is run.output["left_open"]
     return run.output
 
 
@@ -50,6 +64,14 @@ def test_a_healthy_site_is_green():
     site = Site()
     run = verify(site)
     assert (run.status, run.tasks, left_open(site)) == ("succeeded", STEPS, [])
+    assert run.errors == []
+
+
+@pytest.mark.parametrize("seed", [one[0] for one in NOT_OFFERED], ids=name_of)
+def test_a_list_that_is_not_offered_does_not_stop_it(seed):
+    site = Site()
+    seed(site)
+    assert verify(site).status == "succeeded"
 
 
 @pytest.mark.parametrize("seed", [one.seed for one in WRONG] + [
@@ -103,8 +125,12 @@ def test_a_lost_webhook(event_type, step):
         post(delivery)
 
     site.pagerduty.outbox.post = lossy
-    output = fails_clean_at(site, step)
-    assert (output["stackflow_id"] is None) == (step == RECORD)
+    run = verify(site)
+    assert (run.status, run.output["failed_step"], left_open(site)) == ("failed", step, [])
+    assert (run.output["stackflow_id"] is None) == (step == RECORD)
+    error = error_of(run)
+    assert "/healthz" in error["hint"] and "manage_webhooks" in error["hint"]
+    assert [one["task_id"] for one in run.errors] == ["explain"]
 
 
 def test_a_service_that_is_not_mapped():
@@ -119,8 +145,11 @@ def test_a_service_whose_events_lead_nowhere():
 
 
 def test_bidirectional_sync_switched_off():
-    output = fails_clean_at(Site(bidirectional_sync=False), RECORD)
-    assert output["stackflow_id"] is None
+    site = Site(bidirectional_sync=False)
+    run = verify(site)
+    assert (run.output["failed_step"], run.output["stackflow_id"]) == (RECORD, None)
+    assert left_open(site) == []
+    assert "bidirectional_sync" in error_of(run)["hint"]
 
 
 def test_an_acknowledgement_that_pagerduty_refuses():

@@ -129,7 +129,8 @@ class Webhooks:
         event = {"id": self._account.new_event_id(), "event_type": event_type,
                  "resource_type": event_type.split(".")[0], "occurred_at": _milliseconds(now),
                  "agent": agent, "client": client, "data": data}
-        body = json.dumps({"event": event}, ensure_ascii=False, separators=(",", ":")).encode()
+        text = json.dumps({"event": event}, ensure_ascii=False, separators=(",", ":"))
+        body = text.encode("utf-8", "backslashreplace")  # half a surrogate pair as JSON writes it
         if len(body) > LARGEST_BODY:
             return
         # Order is kept per subscription and incident [developer-docs, webhooks/02].

@@ -1,22 +1,19 @@
-"""What the checks look at: each fact is read once, and one that could not be read fails again in
-the same way.
-"""
+"""What the checks read, each fact once, and what they raise."""
 
 from __future__ import annotations
 
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
-from ..errors import ApiError, CredentialsError, NotFoundError, PackError
+from ..errors import ApiError, NotFoundError, PackError
 from ..pack import Pack
-from ..pagerduty.account import Extension, OnCall, Service
-from ..pagerduty.subscriptions import Subscription, Subscriptions
+from ..pagerduty.account import Service, Subscription
 from ..settings import ServiceMapping
 
 PAGERDUTY_PATH = "/webhooks/pagerduty"
 STACKFLOW_PATH = "/webhooks/stackflow"
 PING_SECONDS = 20.0
-"""How long a ping may take from PagerDuty's acceptance to the sensor's word in the datastore."""
+"""How long a ping may take, from PagerDuty's acceptance to the sensor's record in the datastore."""
 PINGS_SECONDS = 60.0
 """How long all pings may take together."""
 PING_STEP = 0.5
@@ -24,156 +21,156 @@ PING_STEP = 0.5
 Value = TypeVar("Value")
 
 
+class Failed(PackError):
+    """Ends a check that failed. Other checks that meet the errors in ``covers`` wait for it."""
+
+    def __init__(self, cause: str, fix: str, *covers: PackError) -> None:
+        super().__init__(cause, fix)
+        self.covers = covers
+
+
+class Skipped(PackError):
+    """Ends a check that cannot be made: the fix says where a person can look.
+
+    ``blocks``: the checks that need this one wait, as they do for a failure.
+    """
+
+    def __init__(self, cause: str, fix: str, blocks: bool = False) -> None:
+        super().__init__(cause, fix)
+        self.blocks = blocks
+
+
 class Facts:
-    """Reads of both systems for one run of the checks."""
+    """Reads of both systems for one run of the checks; ``left_out``: what a check cannot compare.
+    """
 
     def __init__(self, pack: Pack) -> None:
         self.pack = pack
         self.settings = pack.settings
-        self._account = pack.account
-        self._subscriptions = Subscriptions(pack.rest)
-        self._read: Dict[str, Tuple[Any, Optional[PackError]]] = {}
+        self.left_out: List[str] = []
+        self._read: Dict[Any, Tuple[Any, Optional[PackError]]] = {}
 
-    def _once(self, name: str, read: Callable[[], Value]) -> Value:
-        if name not in self._read:
+    def read(self, function: Callable[..., Value], *given: Any) -> Value:
+        """Return what the function returns. It is called once, and raises the same error again."""
+        if (function, given) not in self._read:
             try:
-                self._read[name] = (read(), None)
+                self._read[function, given] = function(*given), None
             except PackError as error:
-                self._read[name] = (None, error)
-        value, failure = self._read[name]
+                self._read[function, given] = None, error
+        value, failure = self._read[function, given]
         if failure is not None:
             raise failure
         found: Value = value
         return found
 
     def entries(self) -> Iterator[Tuple[str, ServiceMapping]]:
-        """The entries of service_mapping, each with its position and service id for a message."""
+        """Return the entries of service_mapping, each with its place and service id for a message.
+        """
         for at, entry in enumerate(self.settings.service_mapping):
             yield "service_mapping[%d] (%s)" % (at, entry.service_id), entry
 
+    def escalations(self) -> Iterator[Tuple[str, str]]:
+        """Return the entries of escalation_mapping: the place of each, and its policy's id."""
+        for at, entry in enumerate(self.settings.escalation_mapping):
+            yield "escalation_mapping[%d]" % at, entry.escalation_policy_id
+
+    def listener_url(self, path: str) -> Optional[str]:
+        """Return the address at which the other side calls the listener, if it is configured."""
+        base = self.settings.listener.public_url
+        return base + path if base else None
+
     # PagerDuty.
 
-    def abilities(self) -> List[str]:
-        """What the account's plan has."""
-        return self._once("abilities", self._account.abilities)
+    @property
+    def key_place(self) -> str:
+        """Where the REST key is stored."""
+        settings = self.settings.pagerduty
+        return ("the datastore key behind pagerduty.api_key" if settings.api_key else
+                "the secret %s (pagerduty.api_key_secret)" % settings.api_key_secret)
 
-    def account_host(self) -> Optional[str]:
-        """The account's web host."""
-        return self._once("host", self._account.host)
+    def abilities(self) -> List[str]:
+        """Return what the account's plan has."""
+        return self.read(self.pack.account.abilities)
 
     def service(self, service_id: str) -> Service:
-        """A service with its integrations."""
-        return self._once("service " + service_id, lambda: self._account.service(service_id))
+        """Return a service with its integrations."""
+        return self.read(self.pack.account.service, service_id)
 
-    def found_service(self, service_id: str) -> Optional[Service]:
-        """The service; None where it could not be read, which another check reports."""
-        try:
-            return self.service(service_id)
-        except ApiError:
-            return None
+    def known(self) -> List[Tuple[str, ServiceMapping, Service]]:
+        """Return the entries whose service can be read, and leave out the others."""
+        found = []
+        for name, entry in self.entries():
+            try:
+                found.append((name, entry, self.service(entry.service_id)))
+            except ApiError:
+                self.left_out.append("%s, waits for pagerduty_services" % name)
+        return found
+
+    def services(self) -> List[str]:
+        """Return the ids of the mapped services that can be read, each once."""
+        return list(dict.fromkeys(service.id for _, _, service in self.known()))
 
     def policy_exists(self, policy_id: str) -> bool:
-        """Whether an escalation policy is known."""
+        """Return whether PagerDuty has an escalation policy."""
         try:
-            self._once("policy " + policy_id, lambda: self._account.policy_name(policy_id))
+            self.read(self.pack.account.policy_name, policy_id)
         except NotFoundError:
             return False
         return True
 
-    def on_calls(self, policy_ids: List[str]) -> List[OnCall]:
-        """Who is on call now for these policies."""
-        return self._once("on-calls", lambda: self._account.on_calls(policy_ids))
-
     def subscriptions(self) -> List[Subscription]:
-        """All webhook subscriptions."""
-        return self._once("subscriptions", self._subscriptions.all)
+        """Return all webhook subscriptions."""
+        return self.read(self.pack.account.subscriptions)
 
     def own_subscriptions(self) -> List[Subscription]:
-        """Those that call this pack's listener; without a public_url those with its path."""
+        """Return those that call this pack's listener; without a public_url those with its path."""
         wanted = self.listener_url(PAGERDUTY_PATH)
         return [one for one in self.subscriptions() if (
             same_url(one.url, wanted) if wanted else parts(one.url).path == PAGERDUTY_PATH)]
 
-    def extensions(self) -> List[Extension]:
-        """All extensions of the account."""
-        return self._once("extensions", self._account.extensions)
-
-    def listener_url(self, path: str) -> Optional[str]:
-        """Where the other side reaches the listener, as far as it is configured."""
-        base = self.settings.listener.public_url
-        return base + path if base else None
+    def live_subscriptions(self) -> List[Subscription]:
+        """Return those of our own that deliver."""
+        return [one for one in self.own_subscriptions() if one.is_live]
 
     def pings(self) -> Dict[str, bool]:
-        """Whether the ping of each own live subscription came to the sensor, by subscription id."""
-        return self._once("pings", self._ping_all)
+        """Ping our live subscriptions; return by id whether the ping came to the sensor."""
+        return self.read(self._ping_all)
 
     def _ping_all(self) -> Dict[str, bool]:
-        clock = self.pack.clock
+        clock, last = self.pack.clock, self.pack.pings.last
         end = clock.monotonic() + PINGS_SECONDS
         found: Dict[str, bool] = {}
-        for one in self.own_subscriptions():
-            if is_live(one) and clock.monotonic() < end:
-                found[one.id] = self._ping(one.id)
+        for one in self.live_subscriptions():
+            start = clock.monotonic()
+            if start < end:
+                before = last()
+                self.pack.account.ping(one.id)
+                while last() == before and clock.monotonic() < start + PING_SECONDS:
+                    clock.sleep(PING_STEP)
+                found[one.id] = last() != before
         return found
-
-    def _ping(self, subscription_id: str) -> bool:
-        clock, links = self.pack.clock, self.pack.links
-        before = links.last_ping()
-        self._subscriptions.ping(subscription_id)
-        end = clock.monotonic() + PING_SECONDS
-        while clock.monotonic() < end:
-            clock.sleep(PING_STEP)
-            if links.last_ping() != before:
-                return True
-        return False
 
     # StackFlow.
 
-    def groups(self) -> List[Mapping[str, Any]]:
-        """The assignment groups (api/users.html; their fields are not printed)."""
-        return self._once("groups", lambda: list(self.pack.stackflow.pages("/groups")))
-
     def some_incidents(self) -> Any:
-        """A short list of incidents, to see whether they may be read."""
-        return self._once("incidents", lambda: self.pack.stackflow.call(
-            "GET", "/incidents", params=(("limit", "1"),)))
+        """Return a short list of incidents, to see whether they may be read."""
+        return self.read(self.pack.stackflow.call, "GET", "/incidents", None, (("limit", "1"),))
 
-    def outbound_webhooks(self) -> List[Mapping[str, Any]]:
-        """StackFlow's own webhooks (api/webhooks.html prints how they are made, not the list)."""
-        return self._once("outbound", lambda: list(self.pack.stackflow.pages("/webhooks/outbound")))
+    def rows(self, path: str) -> List[Mapping[str, Any]]:
+        """Return `/groups` or `/webhooks/outbound`; no page of StackFlow prints their fields."""
+        return self.read(self._rows, path)
 
-    # Both.
-
-    def pagerduty_key(self) -> str:
-        """The REST key, from where it is kept and not from a cache."""
-        cached = not self.settings.pagerduty.api_key
-        return self._once("key", lambda: self.pack.api_key(cached))
+    def _rows(self, path: str) -> List[Mapping[str, Any]]:
+        return list(self.pack.stackflow.pages(path))
 
     def stackflow_token(self) -> str:
-        """The bearer token, got anew where it can be."""
+        """Return the bearer token: a new one if the pack can get one."""
         auth = self.settings.stackflow.auth
-        cached = not (auth.method == "token" and auth.token)
-        return self._once("token", lambda: self.pack.token(cached))
-
-
-def is_live(subscription: Subscription) -> bool:
-    """Whether a subscription delivers."""
-    return subscription.active and not subscription.temporarily_disabled
-
-
-def is_refused(error: PackError) -> bool:
-    """Whether a key or token was refused, and not only this call of it."""
-    return isinstance(error, CredentialsError) or getattr(error, "status", None) == 401
-
-
-def status_of(error: PackError) -> Optional[int]:
-    """The HTTP status of an error; None where no answer came."""
-    status = getattr(error, "status", None)
-    return status if isinstance(status, int) else None
+        return self.read(self.pack.token, not (auth.method == "token" and auth.token))
 
 
 def parts(url: str) -> SplitResult:
-    """A URL in its parts; of one that is broken all are empty."""
+    """Split a URL; a broken one has empty parts."""
     try:
         found = urlsplit(url)
         return found if found.port is None or found.hostname else urlsplit("")
@@ -182,8 +179,12 @@ def parts(url: str) -> SplitResult:
 
 
 def same_url(left: str, right: str) -> bool:
-    """Whether two URLs lead to the same place, whatever credentials they carry."""
-    one, other = parts(left), parts(right)
-    ports = [part.port or {"http": 80, "https": 443}.get(part.scheme) for part in (one, other)]
-    return bool(one.hostname) and (one.scheme, one.hostname, one.path.rstrip("/")) == (
-        other.scheme, other.hostname, other.path.rstrip("/")) and ports[0] == ports[1]
+    """Return whether two URLs lead to the same place, whatever credentials they carry."""
+    one, other = _place(left), _place(right)
+    return one == other and bool(one[1])
+
+
+def _place(url: str) -> Tuple[str, Optional[str], Optional[int], str]:
+    part = parts(url)
+    port = part.port or {"http": 80, "https": 443}.get(part.scheme)
+    return part.scheme, part.hostname, port, part.path.rstrip("/")

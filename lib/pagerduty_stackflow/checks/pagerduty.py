@@ -1,198 +1,151 @@
-"""Checks of the PagerDuty account: the key, the services and keys of the mapping, who is on call.
-"""
+"""Checks of the PagerDuty account: the key, the mapped services and keys, and who is on call."""
 
 from __future__ import annotations
 
-from typing import List, Optional, Tuple
+from typing import Iterator
 
 from ..errors import ApiError, CredentialsError, NotFoundError
-from ..pagerduty.account import EVENTS_V2, Service
+from ..pagerduty.account import EVENTS_V2
 from ..pagerduty.events import check_routing_key
-from ..report import (EVENTS_NOT_REACHING, UNAUTHORIZED, WRONG_GROUP, Finding, conclude, failed,
-                      skipped)
-from ..settings import ServiceMapping
-from .facts import Facts, is_refused, status_of
+from .facts import Facts, Failed, Skipped
 
-NEEDED_ABILITIES = ("urgencies",)
-"""An escalation sets the urgency of an incident; a call for it is answered 402 without this."""
-
-
-def secret(facts: Facts) -> Optional[Finding]:
-    """The REST key can be read from where it is kept."""
-    facts.pagerduty_key()
-    return None
+URGENCIES = "urgencies"
+"""An escalation sets the urgency of an incident; PagerDuty answers 402 without this ability."""
+SILENT = {"disabled": "disabled: it drops every event",
+          "maintenance": "in maintenance: nobody is paged"}
 
 
-def reachable(facts: Facts) -> Optional[Finding]:
-    """PagerDuty answers, whatever it says."""
+def secret(facts: Facts) -> None:
+    """The REST key can be read from its place, not from a cache."""
+    facts.pack.api_key(not facts.settings.pagerduty.api_key)
+
+
+def reachable(facts: Facts) -> None:
+    """PagerDuty answers, whatever the answer is."""
     try:
         facts.abilities()
-    except ApiError as error:
-        if status_of(error) not in (400, 401, 402, 403):
-            raise
     except CredentialsError:
-        pass  # whoever refuses the key has answered
-    return None
+        pass  # a refusal is an answer
+    except ApiError as error:
+        if error.status not in (400, 402, 403):
+            raise
 
 
-def api_key(facts: Facts) -> Optional[Finding]:
-    """The key is accepted."""
+def api_key(facts: Facts) -> None:
+    """PagerDuty accepts the key."""
     try:
         facts.abilities()
-    except (ApiError, CredentialsError) as error:
-        if not is_refused(error):
-            raise
-        settings = facts.settings.pagerduty
-        place = "; here that is the datastore key behind pagerduty.api_key" * bool(settings.api_key)
-        return failed("401 on API calls: %s" % UNAUTHORIZED[0],
-                      "%s%s; or correct pagerduty.region (now %s)" % (
-                          UNAUTHORIZED[1], place, settings.region), error)
-    return None
+    except CredentialsError as error:
+        raise Failed(
+            "401 on API calls: API key expired or revoked",
+            "store a new key in %s, or correct pagerduty.region, now %s (StackFlow's guide: "
+            "Generate a new API key in PagerDuty and update in Secrets Manager)" % (
+                facts.key_place, facts.settings.pagerduty.region), error) from None
 
 
-def account(facts: Facts) -> Optional[Finding]:
-    """The key is of the account that pagerduty.subdomain names."""
-    host, wanted = facts.account_host(), facts.settings.pagerduty.subdomain
+def account(facts: Facts) -> None:
+    """The key belongs to the account that pagerduty.subdomain names."""
+    host, wanted = facts.pack.account.host(), facts.settings.pagerduty.subdomain
     if host is None:
-        return skipped("no service shows the address of the account", "compare pagerduty.subdomain "
-                       "with the address of PagerDuty's pages", blocks=False)
-    if host.split(".")[0] == wanted.lower():
-        return None
-    return failed("the key belongs to %s, pagerduty.subdomain is %s" % (host, wanted),
-                  "use a key of the account %s, or correct pagerduty.subdomain" % wanted)
+        raise Skipped("no service shows the address of the account",
+                      "compare pagerduty.subdomain with the address of PagerDuty's pages")
+    if host.split(".")[0] != wanted.lower():
+        raise Failed("the key belongs to %s, pagerduty.subdomain is %s" % (host, wanted),
+                     "correct pagerduty.subdomain, or store a key of the account %s in %s" % (
+                         wanted, facts.key_place))
 
 
-def plan(facts: Facts) -> Optional[Finding]:
-    """The plan has the abilities that the pack uses."""
-    found = facts.abilities()
-    return conclude(["PagerDuty's plan lacks the ability %r" % one for one in NEEDED_ABILITIES
-                     if one not in found],
-                    ("", "change to PagerDuty's plan Professional or Enterprise"))
+def plan(facts: Facts) -> Iterator[str]:
+    """The plan has the ability that an escalation needs."""
+    if URGENCIES not in facts.abilities():
+        yield "PagerDuty's plan lacks the ability %r, which an escalation needs" % URGENCIES
 
 
-def from_email(facts: Facts) -> Optional[Finding]:
-    """REST writes are made as a user whom PagerDuty knows."""
+def from_email(facts: Facts) -> Iterator[str]:
+    """PagerDuty knows the user who makes the REST writes."""
     wanted = facts.settings.pagerduty.from_email
-    if facts.pack.rest.user_email(wanted):
-        return None
-    return failed("no user of PagerDuty has the e-mail %s" % wanted,
-                  "set pagerduty.from_email to the e-mail of a PagerDuty user")
+    if not facts.pack.rest.user_email(wanted):
+        yield "no user of PagerDuty has the e-mail %s" % wanted
 
 
-def services(facts: Facts) -> Optional[Finding]:
+def services(facts: Facts) -> Iterator[str]:
     """Every mapped service exists."""
-    problems = []
     for name, entry in facts.entries():
         try:
             facts.service(entry.service_id)
         except NotFoundError:
-            problems.append("%s: PagerDuty knows no service of this id" % name)
-    return conclude(problems, WRONG_GROUP)
+            yield "%s: PagerDuty has no service with this id" % name
 
 
-def _known(facts: Facts) -> Tuple[List[Tuple[str, ServiceMapping, Service]], List[str]]:
-    """The entries whose service could be read, and those that wait for that."""
-    known, left_out = [], []
-    for name, entry in facts.entries():
-        service = facts.found_service(entry.service_id)
-        if service is None:
-            left_out.append("%s, waits for pagerduty_services" % name)
-        else:
-            known.append((name, entry, service))
-    return known, left_out
+def service_names(facts: Facts) -> Iterator[str]:
+    """Each mapped service has the name that the config gives it."""
+    for name, entry, service in facts.known():
+        if service.name.strip() != entry.service_name.strip():
+            yield "%s is %r in PagerDuty, %r in the config" % (name, service.name,
+                                                               entry.service_name)
 
 
-def service_names(facts: Facts) -> Optional[Finding]:
-    """A mapped service has the name that the config gives it."""
-    known, left_out = _known(facts)
-    return conclude(["%s is %r in PagerDuty, %r in the config" % (name, service.name,
-                                                                 entry.service_name)
-                     for name, entry, service in known
-                     if service.name.strip() != entry.service_name.strip()],
-                    WRONG_GROUP, left_out)
+def service_status(facts: Facts) -> Iterator[str]:
+    """Each mapped service accepts events and pages for them."""
+    for name, _, service in facts.known():
+        if service.status in SILENT:
+            yield "%s is %s" % (name, SILENT[service.status])
 
 
-def service_status(facts: Facts) -> Optional[Finding]:
-    """A mapped service takes events and pages for them."""
-    known, left_out = _known(facts)
-    states = {"disabled": "disabled: it drops every event", "maintenance":
-              "in maintenance: nobody is paged"}
-    return conclude(["%s is %s" % (name, states[service.status]) for name, _, service in known
-                     if service.status in states],
-                    ("", "enable the service, or end its maintenance window, in PagerDuty"),
-                    left_out)
-
-
-def key_format(facts: Facts) -> Optional[Finding]:
+def key_format(facts: Facts) -> Iterator[str]:
     """Every integration key has the form of one."""
-    problems = []
     for name, entry in facts.entries():
-        keys = [("integration_key", entry.integration_key)]
-        keys += [("previous_integration_keys[%d]" % at, key)
-                 for at, key in enumerate(entry.previous_integration_keys)]
-        for field, key in keys:
-            problems.append(_malformed("%s.%s" % (name, field), key))
-    return conclude(list(filter(None, problems)), EVENTS_NOT_REACHING)
+        yield from _malformed("%s.integration_key" % name, entry.integration_key)
+        for at, key in enumerate(entry.previous_integration_keys):
+            yield from _malformed("%s.previous_integration_keys[%d]" % (name, at), key)
 
 
-def _malformed(where: str, key: str) -> str:
-    """What is wrong with the form of an integration key; "" for nothing."""
+def _malformed(where: str, key: str) -> Iterator[str]:
     try:
         check_routing_key(key, where)
     except CredentialsError as error:
-        return error.message
-    return ""
+        yield error.message
 
 
-def integration_keys(facts: Facts) -> Optional[Finding]:
-    """Every key is of an Events API v2 integration of the service beside it."""
-    known, left_out = _known(facts)
-    owners = {integration.key: service.id for _, _, service in known
-              for integration in service.integrations if integration.key}
-    problems = []
+def integration_keys(facts: Facts) -> Iterator[str]:
+    """Every key belongs to an Events API v2 integration of the service beside it."""
+    known = facts.known()
+    owners = {key: service.id for _, _, service in known for _, key in service.integrations if key}
     for name, entry, service in known:
-        if _malformed(name, entry.integration_key):
-            left_out.append("%s, waits for integration_key_format" % name)
-            continue
-        types = [one.type for one in service.integrations if one.key == entry.integration_key]
-        if types and types[0] != EVENTS_V2:
-            problems.append("%s: its key is of an integration of the type %s, not Events API v2" %
-                            (name, types[0]))
-        elif not types and entry.integration_key in owners:
-            problems.append("%s: its key belongs to service %s" % (
-                name, owners[entry.integration_key]))
-        elif not types and service.integrations and not any(
-                one.key for one in service.integrations):
-            left_out.append("%s, PagerDuty shows no keys to compare with" % name)
-        elif not types:
-            problems.append("%s: its key is of no integration of this service" % name)
-    return conclude(problems, EVENTS_NOT_REACHING, left_out)
+        own = {key: kind for kind, key in service.integrations if key}
+        kind, owner = own.get(entry.integration_key), owners.get(entry.integration_key)
+        if any(_malformed(name, entry.integration_key)):
+            facts.left_out.append("%s, waits for integration_key_format" % name)
+        elif kind is not None and kind != EVENTS_V2:
+            yield "%s: its key is of an integration of the type %s, not Events API v2" % (
+                name, kind)
+        elif owner not in (None, service.id):
+            yield "%s: its key belongs to service %s" % (name, owner)
+        elif owner is None and service.integrations and not own:
+            facts.left_out.append("%s, PagerDuty shows no keys to compare with" % name)
+        elif owner is None:
+            yield "%s: its key belongs to no integration of this service" % name
 
 
-def escalation_policies(facts: Facts) -> Optional[Finding]:
-    """The policies of the mapped services, and those of escalation_mapping, exist."""
-    known, left_out = _known(facts)
-    problems = ["%s has no escalation policy" % name for name, _, service in known
-                if not service.policy_id]
-    for at, entry in enumerate(facts.settings.escalation_mapping):
-        if not facts.policy_exists(entry.escalation_policy_id):
-            problems.append("escalation_mapping[%d]: PagerDuty knows no escalation policy %s" % (
-                at, entry.escalation_policy_id))
-    return conclude(problems, ("", "take the id from the address of the policy's page in "
-                               "PagerDuty, and give every service a policy"), left_out)
+def escalation_policies(facts: Facts) -> Iterator[str]:
+    """The escalation policies of mapped services, and those of escalation_mapping, exist."""
+    for name, _, service in facts.known():
+        if not service.policy_id:
+            yield "%s has no escalation policy" % name
+    for place, policy_id in facts.escalations():
+        if not facts.policy_exists(policy_id):
+            yield "%s: PagerDuty has no escalation policy %s" % (place, policy_id)
 
 
-def on_call(facts: Facts) -> Optional[Finding]:
+def on_call(facts: Facts) -> Iterator[str]:
     """Each of these policies has somebody on call now."""
-    known, left_out = _known(facts)
-    users = {service.policy_id: name for name, _, service in known if service.policy_id}
-    for at, entry in enumerate(facts.settings.escalation_mapping):
-        place = "escalation_mapping[%d]" % at
-        if facts.policy_exists(entry.escalation_policy_id):
-            users.setdefault(entry.escalation_policy_id, place)
+    users = {service.policy_id: name for name, _, service in facts.known() if service.policy_id}
+    for place, policy_id in facts.escalations():
+        if facts.policy_exists(policy_id):
+            users.setdefault(policy_id, place)
         else:
-            left_out.append("%s, waits for escalation_policies" % place)
-    served = {one.policy_id for one in facts.on_calls(sorted(users))}
-    return conclude(["nobody is on call for the escalation policy %s of %s" % (policy, name)
-                     for policy, name in sorted(users.items()) if policy not in served],
-                    ("", "put somebody on call in PagerDuty, on a schedule or by name"), left_out)
+            facts.left_out.append("%s, waits for escalation_policies" % place)
+    served = {one.policy_id for one in facts.pack.account.on_calls(sorted(users))}
+    for policy_id, name in sorted(users.items()):
+        if policy_id not in served:
+            yield "nobody is on call for the escalation policy %s of %s" % (policy_id, name)

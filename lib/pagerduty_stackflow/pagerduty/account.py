@@ -1,48 +1,49 @@
-"""What surrounds incidents in a PagerDuty account: services, policies, on-calls, extensions.
+"""What surrounds incidents in a PagerDuty account: services, policies, on-calls, webhooks.
 
 PagerDuty REST API (https://developer.pagerduty.com/api-reference): Services, Escalation Policies,
-On-Calls, Abilities, Extensions.
+On-Calls, Abilities, Extensions, Webhooks.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import (Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set,
+                    Tuple)
 from urllib.parse import quote, urlsplit
 
-from ..deliveries import as_object
-from .rest import RestClient, no_answer
+from ..deliveries import as_object, text
+from .rest import RestClient, batches, no_answer
 
 EVENTS_V2 = "events_api_v2_inbound_integration"
 """Type of the integrations whose key is a routing key of the Events API v2."""
 SILENT = ("disabled", "maintenance")
 """Statuses of a service that opens no incidents (REST API, Service, `status`)."""
-
-
-@dataclass(frozen=True)
-class Integration:
-    """An integration of a service; ``key`` is None where PagerDuty does not show it."""
-
-    type: str
-    key: Optional[str] = field(repr=False)
+ACCOUNT = "account"
+SERVICE = "service"
+SUBSCRIPTIONS = "/webhook_subscriptions"
+LIMIT_REACHED = 2019
+"""Error code for the eleventh subscription of one service, team or account (REST API, Errors)."""
 
 
 @dataclass(frozen=True)
 class Service:
-    """A service; ``status`` is active, warning, critical, maintenance or disabled."""
+    """A service; ``status`` is active, warning, critical, maintenance or disabled.
+
+    ``integrations`` are pairs of a type and a key, which is None if PagerDuty does not show it.
+    """
 
     id: str
     name: str
     status: str
     policy_id: Optional[str]
     policy_name: Optional[str]
-    integrations: Tuple[Integration, ...]
+    integrations: Tuple[Tuple[str, Optional[str]], ...] = field(repr=False)
 
 
-@dataclass(frozen=True)
-class OnCall:
-    """Who is on call now at a level of an escalation policy, counted from 1; ``until`` is null
-    where it does not end.
+class OnCall(NamedTuple):
+    """A person who is on call now at a level of an escalation policy, counted from 1.
+
+    ``until`` is None if the duty has no end.
     """
 
     policy_id: str
@@ -55,99 +56,163 @@ class OnCall:
 
 
 @dataclass(frozen=True)
-class Extension:
-    """An extension of services, such as a legacy V2 webhook."""
+class Subscription:
+    """A webhook subscription: the URL that it calls, and for which events.
+
+    ``scope`` is `account`, `service` or `team`; ``service_id`` is set if it is `service`.
+    ``temporarily_disabled``: PagerDuty switched it off for 24 hours, as the other side refused
+    three deliveries (Webhooks Overview).
+    """
 
     id: str
     url: str = field(repr=False)
-    service_ids: Tuple[str, ...]
+    events: Tuple[str, ...]
+    scope: str
+    service_id: Optional[str]
+    active: bool
+    temporarily_disabled: bool
+
+    @classmethod
+    def from_rest(cls, data: Mapping[str, Any]) -> Subscription:
+        """Read a `webhook_subscription` object; what is absent counts as empty."""
+        method, scope = as_object(data.get("delivery_method")), as_object(data.get("filter"))
+        kind = str(scope.get("type") or "").replace("_reference", "")
+        return cls(id=str(data.get("id") or ""), url=str(method.get("url") or ""),
+                   events=tuple(map(str, data.get("events") or ())), scope=kind,
+                   service_id=scope.get("id") if kind == SERVICE else None,
+                   active=data.get("active") is not False,
+                   temporarily_disabled=bool(method.get("temporarily_disabled")))
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it delivers."""
+        return self.active and not self.temporarily_disabled
+
+    def covers(self, service_id: str) -> Optional[bool]:
+        """Return whether it reports a service's events; None if it does for a team, which may be
+        the service's.
+        """
+        if self.scope == SERVICE:
+            return self.service_id == service_id
+        return True if self.scope == ACCOUNT else None
 
 
 class Account:
-    """Reads of the account of ``rest``; every method raises ApiError or CredentialsError."""
+    """Calls about the account of ``rest``; each raises ApiError or CredentialsError."""
 
     def __init__(self, rest: RestClient) -> None:
         self._rest = rest
 
     def abilities(self) -> List[str]:
-        """What the account's plan has (List abilities)."""
+        """Return what the account's plan has (List abilities)."""
         found = self._rest.call("GET", "/abilities").get("abilities")
         if not isinstance(found, list):
             raise no_answer("abilities")
         return [one for one in found if isinstance(one, str)]
 
     def host(self) -> Optional[str]:
-        """The account's web host, such as acme.pagerduty.com, from its first service; None where
-        none shows it.
+        """Return the account's web host, such as acme.pagerduty.com, if its first service shows it.
         """
         body = self._rest.call("GET", "/services", params=(("limit", "1"),))
         if not isinstance(body.get("services"), list):
             raise no_answer("services")
-        return next(filter(None, map(_host, body["services"])), None)
+        return next(filter(None, map(_host, _objects(body["services"]))), None)
 
     def service(self, service_id: str) -> Service:
-        """A service with its integrations; NotFoundError where there is none."""
+        """Return a service with its integrations; NotFoundError if there is none."""
         data = self._rest.call("GET", "/services/" + quote(service_id, safe=""),
                                params=(("include[]", "integrations"),)).get("service")
         if not isinstance(data, dict):
             raise no_answer("service")
         policy = as_object(data.get("escalation_policy"))
         return Service(
-            str(data.get("id") or service_id), str(data.get("name") or data.get("summary") or ""),
-            str(data.get("status") or ""), _text(policy.get("id")), _text(policy.get("summary")),
-            tuple(map(_integration, _rows(data.get("integrations")))))
+            text(data.get("id")) or service_id,
+            text(data.get("name")) or text(data.get("summary")) or "",
+            text(data.get("status")) or "", text(policy.get("id")), text(policy.get("summary")),
+            tuple((text(one.get("type")) or "", text(one.get("integration_key")))
+                  for one in _objects(data.get("integrations"))))
 
     def policy_name(self, policy_id: str) -> str:
-        """The name of an escalation policy; NotFoundError where there is none."""
+        """Return the name of an escalation policy; NotFoundError if there is none."""
         body = self._rest.call("GET", "/escalation_policies/" + quote(policy_id, safe=""))
         if not isinstance(body.get("escalation_policy"), dict):
             raise no_answer("escalation policy")
-        return str(body["escalation_policy"].get("name") or policy_id)
+        return text(body["escalation_policy"].get("name")) or policy_id
 
-    def on_calls(self, policy_ids: Sequence[str]) -> List[OnCall]:
-        """Who is on call now for these policies, in one list: it has a rate limit of its own."""
-        if not policy_ids:
-            return []
-        found = self._rest.pages("/oncalls", "oncalls",
-                                 tuple(("escalation_policy_ids[]", one) for one in policy_ids))
-        return sorted((_on_call(row) for row in found),
-                      key=lambda one: (one.policy_id, one.level, one.name))
+    def on_calls(self, policy_ids: Iterable[str]) -> List[OnCall]:
+        """Return who is on call now for these policies: one list, as it has its own rate limit."""
+        rows = [row for batch in batches("escalation_policy_ids[]", policy_ids)
+                for row in self._rest.pages("/oncalls", "oncalls", batch)]
+        return sorted(map(_on_call, rows), key=lambda one: (one.policy_id, one.level, one.name))
 
-    def extensions(self) -> List[Extension]:
-        """All extensions, among them legacy V2 webhooks."""
-        return [Extension(str(row.get("id") or ""), str(row.get("endpoint_url") or ""),
-                          tuple(_ids(row.get("extension_objects"))))
+    def extensions(self) -> List[Tuple[str, str, Set[str]]]:
+        """Return all extensions, among them legacy V2 webhooks: id, URL and ids of services."""
+        return [(text(row.get("id")) or "", text(row.get("endpoint_url")) or "",
+                 {text(one.get("id")) or "" for one in _objects(row.get("extension_objects"))})
                 for row in self._rest.pages("/extensions", "extensions", ())]
 
+    def subscriptions(self) -> List[Subscription]:
+        """Return all webhook subscriptions that the key may see."""
+        rows = self._rest.pages(SUBSCRIPTIONS, "webhook_subscriptions", ())
+        return [Subscription.from_rest(row) for row in rows]
 
-def _integration(data: Mapping[str, Any]) -> Integration:
-    return Integration(str(data.get("type") or ""), _text(data.get("integration_key")))
+    def subscription(self, subscription_id: str) -> Subscription:
+        """Return a webhook subscription; NotFoundError if there is none."""
+        return _subscription(self._rest.call("GET", "%s/%s" % (SUBSCRIPTIONS, subscription_id)))[0]
+
+    def subscribe(self, url: str, events: Sequence[str], service_id: str,
+                  description: str) -> Tuple[Subscription, str]:
+        """Subscribe to events of a service; return the subscription and its secret.
+
+        No other call shows the secret. After OutcomeUnknownError PagerDuty may have made the
+        subscription, and nobody knows its secret.
+        """
+        wanted = {"type": "webhook_subscription", "active": True, "description": description,
+                  "events": list(events), "filter": {"type": "service_reference", "id": service_id},
+                  "delivery_method": {"type": "http_delivery_method", "url": url}}
+        return _subscription(self._rest.call("POST", SUBSCRIPTIONS,
+                                             {"webhook_subscription": wanted}))
+
+    def enable(self, subscription: Subscription) -> None:
+        """Enable a subscription that PagerDuty or a person disabled."""
+        self._rest.call("POST", "%s/%s/enable" % (SUBSCRIPTIONS, subscription.id))
+        if not subscription.active:
+            self._rest.call("PUT", "%s/%s" % (SUBSCRIPTIONS, subscription.id),
+                            {"webhook_subscription": {"active": True}})
+
+    def ping(self, subscription_id: str) -> None:
+        """Have PagerDuty send the event `pagey.ping`."""
+        self._rest.call("POST", "%s/%s/ping" % (SUBSCRIPTIONS, subscription_id))
+
+    def unsubscribe(self, subscription_id: str) -> None:
+        """Delete a subscription; NotFoundError if there is none."""
+        self._rest.call("DELETE", "%s/%s" % (SUBSCRIPTIONS, subscription_id))
 
 
-def _on_call(data: Mapping[str, Any]) -> OnCall:
-    user, schedule = as_object(data.get("user")), as_object(data.get("schedule"))
-    level = data.get("escalation_level")
+def _subscription(body: Mapping[str, Any]) -> Tuple[Subscription, str]:
+    data = as_object(body.get("webhook_subscription"))
+    if not data.get("id"):
+        raise no_answer("webhook_subscription")
+    secret = as_object(data.get("delivery_method")).get("secret")
+    return Subscription.from_rest(data), secret if isinstance(secret, str) else ""
+
+
+def _on_call(row: Mapping[str, Any]) -> OnCall:
+    policy, user, schedule = (as_object(row.get(name))
+                              for name in ("escalation_policy", "user", "schedule"))
+    level, user_id = row.get("escalation_level"), text(user.get("id")) or ""
     return OnCall(
-        str(as_object(data.get("escalation_policy")).get("id") or ""),
-        level if isinstance(level, int) else 0, str(user.get("id") or ""),
-        str(user.get("name") or user.get("summary") or user.get("id") or ""),
-        _text(user.get("html_url")), _text(schedule.get("summary")), _text(data.get("end")))
+        text(policy.get("id")) or "", level if isinstance(level, int) else 0, user_id,
+        text(user.get("name")) or text(user.get("summary")) or user_id,
+        text(user.get("html_url")), text(schedule.get("summary")), text(row.get("end")))
 
 
-def _host(data: Any) -> Optional[str]:
+def _host(service: Mapping[str, Any]) -> Optional[str]:
     try:
-        return urlsplit(str(as_object(data).get("html_url") or "")).hostname
+        return urlsplit(text(service.get("html_url")) or "").hostname
     except ValueError:
         return None
 
 
-def _ids(value: Any) -> List[str]:
-    return [str(row.get("id")) for row in _rows(value) if row.get("id")]
-
-
-def _rows(value: Any) -> List[Dict[str, Any]]:
+def _objects(value: Any) -> List[Dict[str, Any]]:
     return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
-
-
-def _text(value: Any) -> Optional[str]:
-    return value if isinstance(value, str) and value else None

@@ -9,21 +9,23 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing import Any, Dict, List, Mapping, Tuple
+from typing import Any, Dict, List, Mapping
 
 from ..answers import PAGERDUTY
-from ..errors import BadInputError, CredentialsError
+from ..errors import ApiError, BadInputError, CredentialsError, RoutingKeyError
 from ..settings import Settings
-from ..transport import Transport
+from ..transport import Call, Transport
 
 SUMMARY_LIMIT = 1024
 """Characters (Send an Alert Event, `payload.summary`)."""
 EVENT_LIMIT = 512 * 1024
 """Bytes of a whole event (Events API v2 Overview)."""
-MARGIN = 8
-"""Bytes that the sign for what was cut may take."""
+CUT = "\u2026"
+"""Ends a text that was cut."""
 ROUTING_KEY = re.compile(r"[0-9A-Za-z]{32}")
 REST_KEY_LENGTH = 20
+RECOPY = "Re-copy the Integration Key from PagerDuty service -> Integrations"
+"""StackFlow's guide "PagerDuty Integration", Troubleshooting."""
 
 
 def fingerprint(routing_key: str) -> str:
@@ -37,8 +39,7 @@ def check_routing_key(routing_key: str, where: str) -> None:
     """
     if ROUTING_KEY.fullmatch(routing_key):
         return
-    hint = ("re-copy the Integration Key from the PagerDuty service -> Integrations; "
-            "it has 32 letters and digits")
+    hint = RECOPY + "; it has 32 letters and digits"
     if len(routing_key) == REST_KEY_LENGTH:
         raise CredentialsError("%s holds 20 characters: that is a REST API key, not an "
                                "integration key" % where, hint)
@@ -84,43 +85,53 @@ class EventsClient:
         check_routing_key(routing_key, "the integration key")
         body = dict(event, routing_key=routing_key, dedup_key=dedup_key, event_action=action)
         warnings = fit(body) if "payload" in body else []
-        self._transport.request(PAGERDUTY, "POST", self._url, {}, data=body)
+        try:
+            self._transport.request(Call(PAGERDUTY, "POST", self._url, json=body))
+        except ApiError as error:
+            if error.status == 400 and re.search("routing.key", error.message, re.IGNORECASE):
+                raise RoutingKeyError(error.message, RECOPY, False, PAGERDUTY, 400) from None
+            raise
         return warnings
 
 
-def cut(text: str, limit: int) -> Tuple[str, int]:
-    """Text of at most ``limit`` characters, and how many were cut."""
-    if len(text) <= limit:
-        return text, 0
-    kept = max(0, limit - 1)
-    return text[:kept] + "\u2026", len(text) - kept
-
-
 def fit(event: Dict[str, Any]) -> List[str]:
-    """Bring an event under the documented limits, in place; says what was cut. Raises BadInputError
-    where what is over them is not the summary or a custom detail.
+    """Bring an event under the documented limits, in place, and return what was cut. Raises
+    BadInputError if it is still too long without its summary and custom details.
     """
     warnings = []
     payload = event["payload"]
-    summary, lost = cut(payload["summary"].strip() or "(no summary)", SUMMARY_LIMIT)
+    summary = payload["summary"].strip() or "(no summary)"
+    if len(summary) > SUMMARY_LIMIT:
+        warnings.append("summary cut by %d characters to %d" % (
+            len(summary) - SUMMARY_LIMIT + 1, SUMMARY_LIMIT))
+        summary = summary[:SUMMARY_LIMIT - 1] + CUT
     payload["summary"] = summary
-    if lost:
-        warnings.append("summary cut by %d characters to %d" % (lost, SUMMARY_LIMIT))
     details = payload["custom_details"] = dict(payload.get("custom_details") or {})
     if not details:
         del payload["custom_details"]
-    for name in sorted(details, key=lambda name: _size(details[name]), reverse=True):
-        if _size(event) <= EVENT_LIMIT:
+    for name in sorted(details, key=lambda name: size(details[name]), reverse=True):
+        excess = size(event) - EVENT_LIMIT
+        if excess <= 0:
             break
-        value = details[name]
-        details[name] = text = value if isinstance(value, str) else json.dumps(value)
-        details[name], lost = cut(text, len(text) - (_size(event) - EVENT_LIMIT) - MARGIN)
-        warnings.append("custom detail %r cut by %d characters" % (name, lost))
-    if _size(event) > EVENT_LIMIT:
-        raise BadInputError("the event has %d bytes, %d are allowed" % (_size(event), EVENT_LIMIT),
+        text = details[name] if isinstance(details[name], str) else json.dumps(details[name])
+        kept = fitting(text, size(details[name]) - excess - size(CUT))
+        details[name] = text[:kept] + CUT
+        warnings.append("custom detail %r cut by %d characters" % (name, len(text) - kept))
+    if size(event) > EVENT_LIMIT:
+        raise BadInputError("the event has %d bytes, %d are allowed" % (size(event), EVENT_LIMIT),
                             "leave out links, or custom details")
     return warnings
 
 
-def _size(value: Any) -> int:
+def size(value: Any) -> int:
+    """Return the bytes that a value takes in the request."""
     return len(json.dumps(value).encode())
+
+
+def fitting(text: str, limit: int) -> int:
+    """Return how many characters of a text take at most ``limit`` bytes in the request."""
+    low, high = 0, len(text)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if size(text[:middle]) <= limit else (low, middle - 1)
+    return low

@@ -16,11 +16,7 @@ from ..incidents import parse_time
 from .rest import OFFSET_LIMIT, PAGE, RestClient
 from .webhooks import incident_fields
 
-EVENTS = {"trigger_log_entry": "incident.triggered",
-          "acknowledge_log_entry": "incident.acknowledged",
-          "unacknowledge_log_entry": "incident.unacknowledged",
-          "resolve_log_entry": "incident.resolved"}
-"""What an entry tells of the state."""
+TRIGGER_ENTRY = "trigger_log_entry"
 ANNOTATED = "incident.annotated"
 NOTE_ENTRY = "annotate_log_entry"
 SHORTEST = timedelta(seconds=4)
@@ -42,10 +38,9 @@ class Change:
     entries: List[Entry] = field(default_factory=list)
 
     @property
-    def told(self) -> List[str]:
-        """Types of the events that the entries speak of, oldest first."""
-        types = [EVENTS.get(str(entry.get("type"))) for entry in self.entries]
-        return [event_type for event_type in types if event_type]
+    def is_new(self) -> bool:
+        """Whether the incident was triggered since the last poll."""
+        return any(entry.get("type") == TRIGGER_ENTRY for entry in self.entries)
 
     @property
     def notes(self) -> List[Entry]:
@@ -112,9 +107,7 @@ def event(change: Change, event_type: str) -> Dict[str, Any]:
 
     Its id follows from the incident's present state, so a change that is found again has it again.
     """
-    entry = next((entry for entry in reversed(change.entries)
-                  if EVENTS.get(str(entry.get("type"))) == event_type), None)
-    entry = entry or (change.entries[-1] if change.entries else {})
+    entry = change.entries[-1] if change.entries else {}
     at = (time_text(change.incident.get("last_status_change_at")) or
           time_text(entry.get("created_at")))
     service = as_object(change.incident.get("service")).get("id")

@@ -12,11 +12,12 @@ from typing import (Any, Callable, Dict, Iterable, Iterator, List, Mapping, Name
                     Sequence, Tuple, Type, TypeVar)
 
 from ..answers import PAGERDUTY
+from ..credentials import send_signed
 from ..deliveries import as_object, text
 from ..errors import ApiError, CredentialsError, PackError
 from ..incidents import PAGERDUTY_ID, Note, PagerDutyIncident, format_time, plain
 from ..settings import Settings
-from ..transport import Answer, Transport, write_once
+from ..transport import Call, Transport, write_once
 
 ACCEPT = "application/vnd.pagerduty+json;version=2"
 PAGE = 100
@@ -25,10 +26,11 @@ OFFSET_LIMIT = 10000
 """offset + limit beyond this is refused (REST API, Pagination)."""
 RESOLUTION_NOTE = "Resolution Note: "
 """What PagerDuty puts before a resolution when it makes a note of it (seen in webhooks)."""
+BATCH = 50
+"""Ids in one address, so that it stays under 3 KB: fronts refuse more than 4 or 8 KB."""
 WINDOW = timedelta(days=180)
 """Under the six months that `since` and `until` may be apart (REST API, List Incidents)."""
 SECOND = timedelta(seconds=1)
-REFUSALS = (401, 403)
 RENEW = "generate a new key in PagerDuty and update it in Secrets Manager"
 
 Params = Sequence[Tuple[str, str]]
@@ -77,22 +79,28 @@ class RestClient:
 
     def newest(self, service_ids: Iterable[str], statuses: Iterable[str],
                count: int) -> List[PagerDutyIncident]:
-        """So many incidents of these services in these statuses, the newest first."""
-        params = [("service_ids[]", one) for one in service_ids]
-        params += [("statuses[]", one) for one in statuses]
-        params += [("date_range", "all"), ("sort_by", "created_at:desc")]
-        rows = islice(self.pages("/incidents", "incidents", params), count)
-        return [_incident(row) for row in rows]
+        """Return so many incidents of these services in these statuses, the newest first."""
+        wanted = [("statuses[]", one) for one in statuses]
+        wanted += [("date_range", "all"), ("sort_by", "created_at:desc")]
+        rows = [row for batch in batches("service_ids[]", service_ids)
+                for row in islice(self.pages("/incidents", "incidents", wanted + batch), count)]
+        rows.sort(key=lambda row: str(row.get("created_at")), reverse=True)
+        return [_incident(row) for row in rows[:count]]
 
-    def open_incidents(self, service_ids: Sequence[str],
+    def open_incidents(self, service_ids: Iterable[str],
                        now: datetime) -> Iterator[PagerDutyIncident]:
-        """All open incidents of these services, oldest first (List Incidents).
+        """Return all open incidents of these services (List Incidents)."""
+        for batch in batches("service_ids[]", service_ids):
+            yield from self._open_incidents(batch, now)
 
-        Where there are more than the offset limit allows, the list goes on in windows from the
-        creation time of its last row on; what was created within that second comes twice.
+    def _open_incidents(self, services: Params, now: datetime) -> Iterator[PagerDutyIncident]:
+        """Return the open incidents of one batch of services, the oldest first.
+
+        If there are more than the offset limit allows, the list goes on in windows that start at
+        the creation time of the last row. Incidents of that second come twice.
         """
         wanted = (("statuses[]", "triggered"), ("statuses[]", "acknowledged"),
-                  ("sort_by", "created_at:asc"), *(("service_ids[]", one) for one in service_ids))
+                  ("sort_by", "created_at:asc"), *services)
         window: Params = (("date_range", "all"),)
         end = now
         while True:
@@ -130,22 +138,26 @@ class RestClient:
         return None
 
     def set_status(self, incident_id: str, status: str, by: Optional[str] = None,
-                   resolution: Optional[str] = None) -> None:
-        """Write a status as ``by`` (an e-mail; `from_email` otherwise). Read the status first: on a
-        resolved incident this reopens it (REST API changelog, 2025-09-18).
+                   resolution: Optional[str] = None) -> PagerDutyIncident:
+        """Write a status as ``by`` (an e-mail; `from_email` otherwise), and return the incident as it
+        is then. Read the status first: on a resolved incident this reopens it (REST API changelog,
+        2025-09-18).
         """
         fields = {"status": status}
         if resolution:
             self._announce(incident_id, RESOLUTION_NOTE + resolution)
             fields["resolution"] = resolution
-        self.update(incident_id, fields, by)
+        return self.update(incident_id, fields, by)
 
-    def update(self, incident_id: str, fields: Mapping[str, Any], by: Optional[str] = None) -> None:
-        """Write fields of an open incident (REST API, Update an Incident). Not repeatable: after
-        OutcomeUnknownError read it first.
+    def update(self, incident_id: str, fields: Mapping[str, Any],
+               by: Optional[str] = None) -> PagerDutyIncident:
+        """Write fields of an open incident, and return it as it is then (REST API, Update an
+        Incident). Not repeatable: after OutcomeUnknownError read it first.
         """
         incident = dict(fields, type="incident_reference")
-        self.call("PUT", "/incidents/" + incident_id, {"incident": incident}, by)
+        body = self.call("PUT", "/incidents/" + incident_id, {"incident": incident}, by)
+        shown = as_object(body.get("incident"))
+        return _incident(shown) if shown else self.incident(incident_id)
 
     def notes(self, incident_id: str) -> List[Note]:
         """The notes of an incident, the oldest first."""
@@ -154,19 +166,16 @@ class RestClient:
         return [_note(row) for row in sorted(rows, key=lambda row: str(row.get("created_at")))]
 
     def add_note(self, incident_id: str, text: str, look_first: bool = False) -> Optional[str]:
-        """Write a note on an incident, once (:func:`write_once`); with ``look_first``, for a step that
-        may be repeated, it is looked up before it is written at all. Returns its id.
+        """Write a note on an incident, once (:func:`write_once`), and return its id. With
+        ``look_first``, for a step that may be repeated, look for it before the first write.
         """
         def write() -> Note:
+            self._announce(incident_id, text)
             body = self.call("POST", "/incidents/%s/notes" % incident_id,
                              {"note": {"content": text}})
             return _note(as_object(body.get("note")))
 
-        present = self._find_note(incident_id, text) if look_first else None
-        if present is None:
-            self._announce(incident_id, text)
-            present = write_once(write, lambda: self._find_note(incident_id, text))
-        return present.id
+        return write_once(write, lambda: self._find_note(incident_id, text), look_first).id
 
     def _find_note(self, incident_id: str, text: str) -> Optional[Note]:
         return next((note for note in self.notes(incident_id) if plain(note.text) == plain(text)),
@@ -190,47 +199,35 @@ class RestClient:
 
     def call(self, method: str, path: str, data: Any = None, by: Optional[str] = None,
              params: Params = ()) -> Mapping[str, Any]:
-        """Any call; the answer's JSON object. A refused key is read afresh once; CredentialsError
-        when the fresh one is refused too, or there is no fresh one.
+        """Make any call and return its JSON object. A refused key is read afresh once;
+        CredentialsError if the fresh one is refused too, or there is no fresh one.
         """
-        try:
-            return as_object(self._send(method, path, data, by, params, False).body)
-        except ApiError as error:
-            if error.status not in REFUSALS:
-                raise
-            refusal = error
-        try:
-            return as_object(self._send(method, path, data, by, params, True).body)
-        except CredentialsError as nothing:
-            raise _refused(refusal, nothing) from None
-        except ApiError as again:
-            if again.status not in REFUSALS:
-                raise
-            raise _refused(again) from None
+        def send(fresh: bool) -> Any:
+            headers = {"Authorization": "Token token=" + self._api_key(fresh), "Accept": ACCEPT}
+            if method != "GET":
+                headers["From"] = by or self._from
+            return self._transport.request(Call(
+                PAGERDUTY, method, self._base + path, headers, params, data,
+                repeatable=method == "GET"))
 
-    def _send(self, method: str, path: str, data: Any, by: Optional[str], params: Params,
-              refused: bool) -> Answer:
-        headers = {"Authorization": "Token token=" + self._api_key(refused), "Accept": ACCEPT}
-        if method != "GET":
-            headers["From"] = by or self._from
-        return self._transport.request(PAGERDUTY, method, self._base + path, headers, params=params,
-                                       data=data, repeatable=method == "GET")
+        return as_object(send_signed(send, (401, 403), _refused))
 
 
-def _refused(error: ApiError, nothing: Optional[CredentialsError] = None) -> PackError:
-    """The error for a refused key; ``nothing`` is why there was no fresh one to try.
+def batches(name: str, ids: Iterable[str]) -> Iterator[List[Tuple[str, str]]]:
+    """Split ids, each named once, into parameters that fit into one address."""
+    known = list(dict.fromkeys(ids))
+    for start in range(0, len(known), BATCH):
+        yield [(name, one) for one in known[start:start + BATCH]]
 
-    After a 403 it stays an ApiError: PagerDuty knows the key, and it may not do this, or not any
-    more.
+
+def _refused(error: ApiError) -> PackError:
+    """Return the error for a refused key. After a 403 it stays an ApiError: PagerDuty knows the
+    key, and it may not do this, or not any more.
     """
     if error.status == 403:
-        return ApiError(
-            "API key expired or revoked, or read-only: %s (%s)" % (RENEW, error.message),
-            RENEW + ": the one in use may not do this; choose Read/Write", False, error.system,
-            error.status, error.code)
-    if nothing is not None:
-        return CredentialsError("%s (%s)" % (nothing.message, error.message), nothing.hint,
-                                nothing.retryable)
+        error.message = "API key expired or revoked, or read-only: %s (%s)" % (RENEW, error.message)
+        error.hint = RENEW + ": the one in use may not do this; choose Read/Write"
+        return error
     return CredentialsError("API key expired or revoked: %s (%s)" % (RENEW, error.message), RENEW)
 
 

@@ -10,11 +10,12 @@ from itertools import islice
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from ..answers import STACKFLOW
+from ..credentials import send_signed
 from ..deliveries import as_object, text
 from ..errors import ApiError, CredentialsError, NotFoundError
 from ..incidents import Note, StackFlowIncident, pagerduty_id_of_mark, plain
 from ..settings import Settings
-from ..transport import Answer, OutcomeUnknownError, Transport, write_once
+from ..transport import Call, OutcomeUnknownError, Transport, write_once
 from .auth import forbidden_hint
 from .records import NOTE_TEXTS, api_state, canonical_record, note_fields
 
@@ -67,9 +68,9 @@ class StackFlowClient:
                 found[record.number] = record
         return [found[number] for number in sorted(found, key=lambda one: (len(one), one))]
 
-    def newest(self, group: str) -> List[StackFlowIncident]:
-        """The records of an assignment group that changed last: one page of them."""
-        rows = islice(self.pages("/incidents", (("assignment_group", group), ("order", "desc"),
+    def newest(self, wanted: Params) -> List[StackFlowIncident]:
+        """Return the records that match these filters and changed last: one page of them."""
+        rows = islice(self.pages("/incidents", (*wanted, ("order", "desc"),
                                                 ("sort", "updated_at"))), PAGE)
         return [record for record in map(self._record, rows) if record is not None]
 
@@ -133,22 +134,18 @@ class StackFlowClient:
         return [_note(row) for row in rows]
 
     def add_note(self, number: str, text: str, look_first: bool = False) -> Optional[str]:
-        """Add a work note, once (:func:`write_once`); with ``look_first``, for a step that may be
-        repeated, it is looked up before it is written at all. Returns its id, where StackFlow shows
-        one.
+        """Add a work note, once (:func:`write_once`), and return its id if StackFlow shows one.
+        With ``look_first``, for a step that may be repeated, look for it before the first write.
         """
         path = "/incidents/%s/notes" % number
 
         def write() -> Note:
+            if self._before_note is not None:
+                self._before_note(number, text)
             body = self._post_note(path, text)
             return _note(as_object(as_object(body).get("data", body)))
 
-        present = self._find_note(path, text) if look_first else None
-        if present is None:
-            if self._before_note is not None:
-                self._before_note(number, text)
-            present = write_once(write, lambda: self._find_note(path, text))
-        return present.id
+        return write_once(write, lambda: self._find_note(path, text), look_first).id
 
     def _post_note(self, path: str, text: str) -> Any:
         """No page shows the name of a note's text: what is refused is tried under the next one."""
@@ -193,8 +190,8 @@ class StackFlowClient:
 
     def health(self) -> None:
         """See that StackFlow answers; needs no token (api/quickstart.html)."""
-        self._transport.request(STACKFLOW, "GET", self._settings.api_url + "/health",
-                                {"Accept": "application/json"})
+        self._transport.request(Call(STACKFLOW, "GET", self._settings.api_url + "/health",
+                                     {"Accept": "application/json"}))
 
     def _record(self, body: Any) -> Optional[StackFlowIncident]:
         """The record of an answer, wrapped in `data` or not; None where it holds none."""
@@ -206,41 +203,32 @@ class StackFlowClient:
 
     def call(self, method: str, path: str, data: Optional[Dict[str, Any]] = None,
              params: Params = ()) -> Any:
-        """Any call; the answer's JSON. A refused token is got afresh once; CredentialsError when
-        the fresh one is refused too, or there is no fresh one.
+        """Make any call and return its JSON. After a refused token, sign in anew once;
+        CredentialsError if the new token is refused too, or there is no new one.
         """
+        def send(fresh: bool) -> Any:
+            headers = {"Authorization": "Bearer " + self._token(fresh),
+                       "Accept": "application/json"}
+            return self._transport.request(Call(
+                STACKFLOW, method, self._settings.api_url + path, headers, params, data,
+                repeatable=method == "GET"))
+
         try:
-            return self._send(method, path, data, params, False).body
+            return send_signed(send, (401,), _refused)
         except ApiError as error:
-            if error.status != 401:
-                raise self._explained(error)
-            refusal = error.message
-        try:
-            return self._send(method, path, data, params, True).body
-        except CredentialsError as nothing:
-            raise CredentialsError("%s (%s)" % (nothing.message, refusal), nothing.hint,
-                                   nothing.retryable) from None
-        except ApiError as again:
-            if again.status != 401:
-                raise self._explained(again)
-            raise CredentialsError("%s: StackFlow refuses the token" % again.message,
-                                   "renew the credentials under stackflow.auth") from None
+            if error.status == 403:
+                error.hint = forbidden_hint(self._settings.auth)
+            raise
 
-    def _explained(self, error: ApiError) -> ApiError:
-        if error.status == 403:
-            error.hint = forbidden_hint(self._settings.auth)
-        return error
 
-    def _send(self, method: str, path: str, data: Optional[Dict[str, Any]],
-              params: Params, refused: bool) -> Answer:
-        headers = {"Authorization": "Bearer " + self._token(refused), "Accept": "application/json"}
-        return self._transport.request(STACKFLOW, method, self._settings.api_url + path, headers,
-                                       params=params, data=data, repeatable=method == "GET")
+def _refused(error: ApiError) -> CredentialsError:
+    return CredentialsError("%s: StackFlow refuses the token" % error.message,
+                            "renew the credentials under stackflow.auth")
 
 
 def _goes_on(body: Any, rows: int) -> bool:
-    """Whether what stands around a page, or in an object there, names a next one or a smaller size that
-    the page has.
+    """Tell whether what stands around a page, or in an object there, names a next page, or a
+    smaller size that the page has.
     """
     around = as_object(body)
     for facts in [around, *map(as_object, around.values())]:

@@ -9,11 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import datetime
-from typing import Any, Iterator, List, Mapping, NamedTuple, Optional
+from typing import Any, List, Mapping, NamedTuple, Optional
 
 from ..deliveries import text, time_text
-from ..errors import ApiError
-from ..incidents import OPEN_STATES, StackFlowIncident, parse_time
+from ..incidents import parse_time
 from .client import PAGE, PAGES, StackFlowClient
 from .records import TEXTS, TIMES
 
@@ -92,24 +91,6 @@ def new_notes(client: StackFlowClient, number: str, since: datetime) -> List[Not
         key = "%s:%s" % (number, text(fields.get("id")) or _digest(fields))
         found.append(NoteRow(key, written_at, fields))
     return sorted(found, key=lambda note: note.written_at)
-
-
-def open_records(client: StackFlowClient, priority: str) -> Iterator[StackFlowIncident]:
-    """All open records of a priority.
-
-    A list knows one state at a time; a state that this instance does not have is passed over.
-    """
-    refused = []
-    for state in OPEN_STATES:
-        try:
-            for page in client.in_state(state, (("priority", priority),)):
-                yield from page
-        except ApiError as error:
-            if error.status not in (400, 422):
-                raise
-            refused.append(error)
-    if len(refused) == len(OPEN_STATES):
-        raise refused[0]
 
 
 def _digest(value: Any) -> str:

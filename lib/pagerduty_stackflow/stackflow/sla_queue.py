@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
-from ..aws import Answer, Operation, Trouble, attempt, make_client
+from ..aws import AwsFailure, Result, Table, call_aws, make_client
 from ..deliveries import BadDelivery, as_object, load_object, text, time_text
 from ..errors import ApiError
 from ..incidents import STACKFLOW_NUMBER
@@ -24,6 +24,14 @@ WAIT_SECONDS = 20
 """Longest time that SQS waits for the first message."""
 TOPICS = {"stackflow-breach-notifications": "sla.breach", "stackflow-sla-alerts": "sla.warning"}
 ALERT_TYPES = {"warning": "sla.warning", "breach": "sla.breach", "recovery": "sla.recovery"}
+FAILURES: Table = (
+    (r"[\w.]*NonExistentQueue|QueueDoesNotExist", AwsFailure(
+        "queue not found", "create it in this region, or correct sla.queue_url")),
+    (r"InvalidAddress|ParamValidationError|InvalidParameterValue", AwsFailure(
+        "AWS refuses the URL", "give the queue's own URL as sla.queue_url")),
+    (r"OverLimit", AwsFailure("too many messages were received and not deleted",
+                              "look in the log why they are not read", True)))
+"""What SQS's own error codes mean."""
 _REGION = re.compile(r"https://sqs\.([a-z0-9-]+)\.amazonaws\.com[./]")
 
 
@@ -63,16 +71,16 @@ class SLAQueue:
         self._call("DeleteMessage", lambda client: client.delete_message(
             QueueUrl=self._url, ReceiptHandle=message.receipt))
 
-    def _call(self, name: str, call: Callable[[Any], Answer]) -> Answer:
-        def connected() -> Answer:
+    def _call(self, name: str, call: Callable[[Any], Result]) -> Result:
+        def connected() -> Result:
             if self._client is None:
                 self._client = make_client("sqs", self._region, self._settings, WAIT_SECONDS)
             return call(self._client)
 
-        found = attempt(Operation(name, "sqs:" + name, "this queue", _refusal), connected)
-        if isinstance(found, Trouble):
+        found = call_aws("sqs:" + name, connected, FAILURES)
+        if isinstance(found, AwsFailure):
             raise ApiError("AWS SQS (%s), %s of sla.queue_url: %s" % (
-                self._region, name, found.words), found.hint, found.retryable, "AWS")
+                self._region, name, found.message), found.hint, found.retryable, "AWS")
         return found
 
 
@@ -139,15 +147,3 @@ def _unfolded(alert: Dict[str, Any]) -> Dict[str, Any]:
                 facts = dict(place, policy=place.get("sla_policy") or place.get("policy"))
                 return dict(alert, incident={"number": number}, sla=place.get("sla") or facts)
     return alert
-
-
-def _refusal(code: str, said: str) -> Optional[Trouble]:
-    """What SQS's own error codes mean."""
-    if "NonExistentQueue" in code or code == "QueueDoesNotExist":
-        return Trouble("queue not found", "create it in this region, or correct sla.queue_url")
-    if code in ("InvalidAddress", "ParamValidationError", "InvalidParameterValue"):
-        return Trouble("AWS refuses the URL", "give the queue's own URL as sla.queue_url")
-    if code == "OverLimit":
-        return Trouble("too many messages were received and not deleted",
-                       "look in the log why they are not read", True)
-    return None

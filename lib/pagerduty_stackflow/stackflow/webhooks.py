@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ..deliveries import (as_object, as_object_or_none, check_shared_secret, check_signature, clean,
                           digest_id, load_object, text, time_text)
-from ..merge import DONE_STATES
+from ..decide import DONE_STATES
 from ..settings import StackFlowSettings
 from .records import canonical_record, note_fields
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -79,7 +80,8 @@ class DatastoreService:
     def _ask(self, method: str, path: str, body: Any = None) -> Any:
         status, answer = call(method, "/keys" + path, body)
         if status >= 300 and status != 404:
-            raise IOError("HTTP %d: %s" % (status, answer["faultstring"]))
+            raise requests.HTTPError("HTTP %d: %s" % (status, answer["faultstring"]),
+                                     response=SimpleNamespace(status_code=status))
         return None if status == 404 else answer
 
     def _path(self, name: str, local: bool, scope: str) -> str:

@@ -13,12 +13,9 @@ from .incidents import PagerDutyIncident
 from .links import Link, decode
 from .pack import Pack
 
-SERVICES = 100
-"""Services that one list is asked for: each takes some thirty bytes of the address."""
-
 
 @dataclass
-class Overview:
+class Lists:
     """``incidents``: PagerDuty's open ones on mapped services, by id, without their texts;
     ``links`` of pairs with an open side, by number; ``closed``: the numbers of all other links;
     ``escalated``: numbers with an alert of last resort; ``ids``: for a number the open incidents
@@ -33,11 +30,11 @@ class Overview:
     unlinked: Set[str] = field(default_factory=set)
 
     def incident_of(self, number: str) -> Tuple[Optional[PagerDutyIncident], Optional[str]]:
-        """The incident of a record where it is open and certain; else the id of another open one
-        that belongs to the record, or None.
+        """Return the incident of a record where it is open and certain; else the id of another open
+        one that belongs to the record, or None.
         """
         link, ids = self.links.get(number), self.ids.get(number, [])
-        own = link.pagerduty_id if link is not None else None
+        own = link.incident_id if link is not None else None
         if link is not None and own is None and len(ids) == 1 and number not in self.escalated:
             own = ids[0]
         if own in ids:
@@ -45,31 +42,31 @@ class Overview:
         return None, ids[-1] if ids else None
 
     def earlier(self) -> List[Tuple[str, str]]:
-        """Open incidents, each behind its record's number, that may be from before the record was
-        opened again: the dedup key of its link has a count then, or the record is closed.
+        """Return open incidents, each behind its record's number, that may be from before the
+        record was opened again: the dedup key of its link has a count then, or the record is
+        closed.
         """
         def may_be(number: str, incident_id: str) -> bool:
             link = self.links.get(number)
             if link is None:
                 return number in self.closed
             first = (link.dedup_key or number).endswith(number)
-            return not first and link.pagerduty_id != incident_id
+            return not first and link.incident_id != incident_id
 
         return sorted((number, one) for number, ids in self.ids.items() for one in ids
                       if may_be(number, one))
 
 
-def look(pack: Pack, step: Callable[[], None]) -> Overview:
+def read_lists(pack: Pack, step: Callable[[], None]) -> Lists:
     """Read all lists; ``step`` is called now and then, and may raise to end it.
 
     The links come last: what they say is younger than what PagerDuty showed.
     """
-    found = Overview()
+    found = Lists()
     mapped = sorted({entry.service_id for entry in pack.settings.service_mapping})
-    for at in range(0, len(mapped), SERVICES):
-        for incident in pack.rest.open_incidents(mapped[at:at + SERVICES], pack.clock.now()):
-            found.incidents[incident.id] = _small(incident)
-            step()
+    for incident in pack.rest.open_incidents(mapped, pack.clock.now()):
+        found.incidents[incident.id] = _small(incident)
+        step()
     for incident_id, number in pack.links.every_number():
         _belongs(found, incident_id, number)
     for number, what, text in pack.links.every():
@@ -79,20 +76,20 @@ def look(pack: Pack, step: Callable[[], None]) -> Overview:
         link = None if what else decode(number, text)
         if link is None:
             continue
-        if link.replaced_by:  # another record has its incident
+        if link.successor:  # another record has its incident
             found.ids.pop(number, None)
             continue
         if link.closed:
             found.closed.add(number)
         else:
             found.links[number] = link
-        if link.pagerduty_id:
-            _belongs(found, link.pagerduty_id, number)
+        if link.incident_id:
+            _belongs(found, link.incident_id, number)
     found.unlinked = set(found.incidents).difference(*found.ids.values())
     return found
 
 
-def _belongs(found: Overview, incident_id: str, number: str) -> None:
+def _belongs(found: Lists, incident_id: str, number: str) -> None:
     if incident_id in found.incidents:
         ids = found.ids.setdefault(number, [])
         if incident_id not in ids:
@@ -102,6 +99,6 @@ def _belongs(found: Overview, incident_id: str, number: str) -> None:
 def _small(incident: PagerDutyIncident) -> PagerDutyIncident:
     """Without texts, and with one copy of what many incidents share."""
     return incident._replace(
-        status=sys.intern(incident.status), title="", html_url="", service_name=None,
+        status=sys.intern(incident.status), html_url="", service_name=None,
         service_id=sys.intern(incident.service_id or "") or None, escalation_policy_id=None,
-        priority=None, urgency=None)
+        escalation_policy_name=None)

@@ -14,18 +14,18 @@ QUOTED = 3
 """Failures that the error of a run quotes."""
 
 
-class OutOfStepError(PackError):
-    """Pairs could not be brought in step; they stay on the list."""
+class DriftError(PackError):
+    """Pairs could not be brought in sync; they stay on the list."""
 
     kind = "out_of_step"
 
 
 @dataclass
-class Tally:
+class ReconcileReport:
     """Counts of a run. ``repairs`` are what was written (in a dry run: would be), ``failures`` the
-    pairs that could not be brought in step, each with its error; ``error_of_run`` is what ended it
-    early, ``complete`` whether it came to the end of all lists, ``unwritten`` why nothing was
-    written to the last pair.
+    pairs that could not be brought in sync, each with its error; ``error_of_run`` is what ended it
+    early, ``complete`` whether it came to the end of all lists, ``reason`` what was found of the
+    last pair.
     """
 
     dry_run: bool
@@ -38,7 +38,7 @@ class Tally:
     failures: List[Dict[str, Any]] = field(default_factory=list)
     warnings: List[str] = field(default_factory=list)
     error_of_run: Optional[PackError] = None
-    unwritten: str = ""
+    reason: str = ""
 
     @property
     def pairs(self) -> int:
@@ -47,13 +47,14 @@ class Tally:
 
     def add_writes(self, number: Optional[str], incident_id: Optional[str], writes: Sequence[str],
                    reason: str) -> None:
-        """A pair was out of step for this reason, and this is written."""
+        """Note a pair that was out of sync for this reason, and what is written."""
+        self.repaired += 1
         if len(self.repairs) < LISTED:
             self.repairs.append({"stackflow_id": number, "pagerduty_incident_id": incident_id,
                                  "writes": list(writes), "reason": reason})
 
     def add_failure(self, incident_id: str, error: PackError) -> None:
-        """The pair of an incident of either side could not be brought in step."""
+        """Note a pair that could not be brought in sync, by an id of either side."""
         self.failed += 1
         if len(self.failures) < LISTED:
             self.failures.append(dict(error.as_result(), incident_id=incident_id))
@@ -70,26 +71,28 @@ class Tally:
             return self.error_of_run
         quoted = ["%(incident_id)s: %(message)s" % one for one in self.failures[:QUOTED]]
         hints = dict.fromkeys(one["hint"] for one in self.failures if one["hint"])
-        return OutOfStepError(
-            "%d of %d pairs could not be brought in step, and stay on the list: %s" % (
+        return DriftError(
+            "%d of %d pairs could not be brought in sync, and stay on the list: %s" % (
                 self.failed, self.pairs, "; ".join(quoted)), "; ".join(list(hints)[:QUOTED]),
             any(one["retryable"] for one in self.failures))
 
     def as_result(self) -> Dict[str, Any]:
-        """The result of the action; ``would`` stands in place of ``done`` in a dry run."""
+        """Return the result of the action; ``would`` stands in place of ``done`` in a dry run."""
         name = "would" if self.dry_run else "done"
         outcome = ALREADY if not self.repairs else SKIPPED if self.dry_run else DONE
-        return {"outcome": outcome, "reason": self._reason(), "stackflow_id": None,
+        return {"outcome": outcome, "reason": self._summary(), "stackflow_id": None,
                 "pagerduty_incident_id": None, "dedup_key": None, "warnings": self.warnings,
                 "pairs": self.pairs, "in_step": self.in_step,
                 "repaired": 0 if self.dry_run else self.repaired, "failed": self.failed,
                 "requests": self.requests, "complete": self.complete, name: self.repairs,
                 "failures": self.failures}
 
-    def _reason(self) -> str:
-        words = "%d of %d pairs were in step, %d %s" % (
+    def _summary(self) -> str:
+        words = "%d of %d pairs in sync, %d %s" % (
             self.in_step, self.pairs, self.repaired,
-            "would be repaired" if self.dry_run else "were repaired")
+            "would be repaired" if self.dry_run else "repaired")
+        if self.failed:
+            words += ", %d failed" % self.failed
         if self.error_of_run is not None:
             words += "; ended by an error"
         elif not self.complete:

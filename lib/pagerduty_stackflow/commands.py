@@ -1,0 +1,149 @@
+"""What people ask for by hand: a command is carried out as they say, after a look at both sides.
+
+A command is a person's change like any other: what it changes on one side, the webhook of that side
+carries over to the other.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Mapping, Optional
+
+from .decide import ACKNOWLEDGE, ACKNOWLEDGED, FINAL_STATES, RESOLVE, RESOLVED, Decision
+from .errors import ApiError, BadInputError
+from .incidents import is_stackflow_number
+from .links import Link
+from .matching import find_record, numbers_of
+from .moves import move
+from .pack import ALREADY, DONE, SKIPPED, Outcome, Pack
+from .pairs import Pair, observe
+from .routing import find_route, unmapped_group
+from .settings import ServiceMapping
+from .sync import (apply, create_stackflow_incident, no_record, number_of, report, settle_event,
+                   settle_incident, settle_number)
+from .to_pagerduty import WriteContext, WriteLog
+from .to_stackflow import patch, state_fields
+
+
+def acknowledge_incident(pack: Pack, incident_id: str, by: Optional[str] = None,
+                         incident: Optional[Mapping[str, Any]] = None) -> Outcome:
+    """Acknowledge in PagerDuty: for an event (``incident``) as both sides are, else because a
+    person asked.
+    """
+    if incident is not None:
+        return settle_event(pack, incident_id, incident, WriteContext())
+    return _ask(pack, incident_id, WriteContext(by), ACKNOWLEDGED)
+
+
+def resolve_incident(pack: Pack, incident_id: str, by: Optional[str] = None,
+                     resolution: Optional[str] = None,
+                     incident: Optional[Mapping[str, Any]] = None) -> Outcome:
+    """Resolve in PagerDuty: for an event (``incident``) as both sides are, else because a person
+    asked.
+    """
+    context = WriteContext(by, resolution)
+    if incident is not None:
+        return settle_event(pack, incident_id, incident, context)
+    return _ask(pack, incident_id, context, RESOLVED)
+
+
+def reroute_incident(pack: Pack, incident_id: str, assignment_group: Optional[str] = None,
+                     category: Optional[str] = None,
+                     incident: Optional[Mapping[str, Any]] = None) -> Outcome:
+    """Move the PagerDuty incident to the service of its record's group, or of the group that a
+    person named; then PagerDuty's webhook carries the group over to the record.
+
+    ``incident`` is the record as an event carried it. RoutingError for a group that no entry pages:
+    the earlier team keeps the incident.
+    """
+    if assignment_group:
+        route = find_route(pack.settings, assignment_group, category)
+        if route is None:
+            raise unmapped_group(pack.settings, assignment_group)
+        return _move_to(pack, incident_id, route.mapping)
+    if category:
+        raise BadInputError("a category without a group", "give assignment_group as well")
+    if incident is not None:
+        return settle_event(pack, incident_id, incident, WriteContext())
+    return settle_number(pack, number_of(pack, incident_id))
+
+
+def update_stackflow_incident(pack: Pack, incident_id: str,
+                              fields: Mapping[str, Any]) -> Outcome:
+    """Write fields of a record as a person asks; without fields, bring the record of a PagerDuty
+    incident up to date, and create it where it is missing.
+    """
+    if not fields and is_stackflow_number(incident_id):
+        raise BadInputError("fields is empty", "give an object such as {\"priority\": \"P1\"}")
+    if not fields:
+        return settle_incident(pack, incident_id) or create_stackflow_incident(pack, incident_id)
+    number = number_of(pack, incident_id)
+    if not pack.settings.bidirectional_sync:
+        return Outcome(SKIPPED, "bidirectional_sync is off", stackflow_id=number)
+    if find_record(pack, number) is None:
+        raise no_record(number)
+    pack.stackflow.update(number, fields)
+    return Outcome(DONE, "wrote %s" % ", ".join(sorted(fields)), stackflow_id=number)
+
+
+def write_state(pack: Pack, number: str, state: str, note: Optional[str]) -> Outcome:
+    """Write a state to a record, and a work note beside it."""
+    if not pack.settings.bidirectional_sync:
+        return Outcome(SKIPPED, "bidirectional_sync is off", stackflow_id=number)
+    pair, log = observe(pack, number, pack.links.read(number)[0]), WriteLog()
+    if pair.record is None:
+        raise no_record(number)
+    if pair.record.state == state:
+        return report(pair, ALREADY, "%s in StackFlow already" % state, log)
+    if pair.record.state in FINAL_STATES:
+        return report(pair, SKIPPED, "%s is final" % pair.record.state, log)
+    patch(pack, pair.record, state_fields(pack, pair, state, log))
+    if note:
+        pack.stackflow.add_note(number, note)
+    log.writes.append("set %s to %s in StackFlow" % (number, state))
+    return report(pair, DONE, "asked by a person", log)
+
+
+def pair_of_command(pack: Pack, incident_id: str) -> Pair:
+    """Return the pair of an id of either side as it is now; NotFoundError where its side does not
+    know it.
+    """
+    numbers = numbers_of(pack, incident_id)
+    if not numbers:
+        return Pair(Link(""), None, pack.rest.incident(incident_id))
+    pair = observe(pack, numbers[0], pack.links.read(numbers[0])[0])
+    if pair.record is None and pair.incident is None:
+        raise no_record(incident_id)
+    return pair
+
+
+def _ask(pack: Pack, incident_id: str, context: WriteContext, state: str) -> Outcome:
+    """Bring an open PagerDuty incident to a state."""
+    pair, log = pair_of_command(pack, incident_id), context.log
+    if pair.state in (None, RESOLVED):
+        reason = ("no PagerDuty incident is open for it" if pair.state is None else
+                  "resolved in PagerDuty already")
+        return report(pair, ALREADY if pair.state == state else SKIPPED, reason, log)
+    if pair.state == state:
+        return report(pair, ALREADY, "%s in PagerDuty already" % state, log)
+    if pair.follows and state == RESOLVED:
+        owner = pack.links.owner(pair.incident_id or "")
+        return report(pair, SKIPPED, "its PagerDuty incident %s belongs to %s" % (
+            pair.incident_id, owner or "another system"), log)
+    pair.remembers = False
+    write = ACKNOWLEDGE if state == ACKNOWLEDGED else RESOLVE
+    apply(pack, pair, Decision("asked by a person", pagerduty=(write,)), context)
+    return report(pair, DONE if log.writes else SKIPPED, "asked by a person", log)
+
+
+def _move_to(pack: Pack, incident_id: str, entry: ServiceMapping) -> Outcome:
+    pair, log = pair_of_command(pack, incident_id), WriteLog()
+    if pair.incident is None and pair.state not in (None, RESOLVED):
+        raise ApiError("PagerDuty does not show the incident yet", "run it again", True)
+    if pair.incident is None or pair.state == RESOLVED:
+        return report(pair, SKIPPED, "no PagerDuty incident is open for it", log)
+    if pair.incident.service_id == entry.service_id:
+        return report(pair, ALREADY, "on service %s already" % entry.service_name, log)
+    move(pack, pair.incident, entry)
+    if pair.link.number:
+        pack.links.write(pair.link._replace(key_fingerprint=None))
+    return report(pair, DONE, "moved to service %s in PagerDuty" % entry.service_name, log)

@@ -1,0 +1,239 @@
+"""What the pack keeps in the datastore beside the links, under the keys of version 0.1.0."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
+
+from .clock import Clock
+from .datastore import DAY, EXPIRY, NOTE, PREFIX, Datastore
+from .deliveries import loads
+from .errors import AGAIN, ConflictError
+from .incidents import format_time, is_stackflow_number, note_digest, parse_time
+
+WRITTEN_EXPIRY = 7 * DAY
+"""For the digest of a note that the pack wrote; PagerDuty repeats a webhook for 48 hours."""
+FLAG_EXPIRY = 600
+"""For the flag of a run; StackStorm ends a Python action after as many seconds."""
+STARTING, WAITING, UNANSWERED = "starting", "waiting", "unanswered"
+"""States of an escalation: the policy is to be started, people have time to answer, nobody did."""
+WEBHOOK_SECRET = "webhook_secret."
+"""Between PREFIX and a webhook subscription's id: the key of its encrypted secret."""
+
+
+class _Kept:
+    def __init__(self, datastore: Datastore) -> None:
+        self._datastore = datastore
+
+
+class Start(_Kept):
+    """When the pack first ran here, in ISO 8601."""
+
+    def read(self) -> Optional[str]:
+        """Return the stored time; None before the first run."""
+        return self._datastore.value("start")
+
+    def ensure(self, clock: Clock) -> str:
+        """Return the stored time, and store the current time first if there is none."""
+        stored = self.read()
+        if stored is None:
+            stored = format_time(clock.now().replace(microsecond=0))  # StackFlow's stamps are whole
+            self._datastore.set("start", stored, None)
+        return stored
+
+
+class Cursors(_Kept):
+    """Where each polling sensor continues, by the name of its class."""
+
+    def read(self, sensor: str) -> Optional[str]:
+        """Return the stored cursor; None before the first poll."""
+        return self._datastore.value("cursor." + sensor)
+
+    def write(self, sensor: str, text: str) -> None:
+        """Store a cursor."""
+        self._datastore.set("cursor." + sensor, text, None)
+
+
+class Escalation(NamedTuple):
+    """One escalation of an incident under an SLA policy.
+
+    ``state``: STARTING, WAITING, or why it ended. ``begun`` and ``at``: when it was breached,
+    then started, by our clock and by PagerDuty's log. ``assigned`` and ``assignee``: who had the
+    incident on the two sides at the breach. The SLA's last ``recovered`` and ``dedup_key`` (in its
+    place the PagerDuty id, for an incident born there) tell the breach from the next.
+    """
+
+    number: str
+    policy: str
+    state: str
+    begun: str
+    at: str
+    metric: str = ""
+    trigger_on: Optional[str] = None
+    recovered: Optional[str] = None
+    dedup_key: Optional[str] = None
+    assigned: str = ""
+    assignee: Optional[str] = None
+
+
+class Escalations(_Kept):
+    """Escalations of incidents under SLA policies; each expires 90 days after a write."""
+
+    def read(self, number: str, policy: str) -> Tuple[Optional[Escalation], Optional[str]]:
+        """Return the escalation, and when that SLA last recovered (ISO 8601)."""
+        key = _escalation(number, policy)
+        found = self._datastore.read(key)
+        return _decode(found.get(key)), found.get(key + ".recovered")
+
+    def every(self) -> List[Escalation]:
+        """Return all escalations."""
+        return [one for one in (_decode(text) for _, text in self._datastore.rows("sla.")) if one]
+
+    def write(self, escalation: Escalation) -> None:
+        """Store an escalation."""
+        self._datastore.set(_escalation(escalation.number, escalation.policy), json.dumps(
+            {name: value for name, value in escalation._asdict().items() if value},
+            sort_keys=True), EXPIRY)
+
+    def recover(self, number: str, policy: str, occurred_at: str) -> None:
+        """Store when an SLA recovered (ISO 8601), unless a later recovery is stored."""
+        known, new = parse_time(self.read(number, policy)[1]), parse_time(occurred_at)
+        if new and (known is None or new > known):
+            self._datastore.set(_escalation(number, policy) + ".recovered", occurred_at, EXPIRY)
+
+
+class NoteMarks(_Kept):
+    """Which notes the pack wrote, and which it has copied or is copying."""
+
+    def write_note(self, incident_id: str, text: str, now: datetime) -> None:
+        """Announce a note before the pack writes it, so that the filter knows its echo."""
+        kind = "link." if is_stackflow_number(incident_id) else "pagerduty."
+        self._datastore.set(kind + incident_id + NOTE + note_digest(text), format_time(now),
+                            WRITTEN_EXPIRY)
+
+    def note(self, name: str) -> Tuple[bool, List[str]]:
+        """Return whether a note is finished, and the flags of the runs that want to copy it."""
+        key = "note." + name
+        found = self._datastore.read(key)
+        return key in found, sorted(one[len(key) + 1:] for one in found if one != key)
+
+    def finish_note(self, name: str) -> None:
+        """Remember that a note was copied, or is itself a copy."""
+        self._datastore.set("note." + name, "1", EXPIRY)
+
+    def raise_flag(self, name: str, run: str) -> None:
+        """Announce that a run wants to copy a note."""
+        self._datastore.set("note.%s.%s" % (name, run), "1", FLAG_EXPIRY)
+
+    def lower_flag(self, name: str, run: str) -> None:
+        """Take back :meth:`raise_flag`."""
+        self._datastore.delete("note.%s.%s" % (name, run))
+
+
+class Pings(_Kept):
+    """PagerDuty's last ping, as the listener describes it; compare it with an earlier value."""
+
+    def last(self) -> Optional[str]:
+        """Return the description; None before the first ping."""
+        return self._datastore.value("ping")
+
+    def write(self, text: str) -> None:
+        """Store the description of a ping."""
+        self._datastore.set("ping", text, None)
+
+
+class WebhookSecrets(_Kept):
+    """Encrypted secrets of webhook subscriptions. Keys are named in full, for people to find."""
+
+    def keys(self) -> List[str]:
+        """Return the keys of all secrets."""
+        return [PREFIX + name for name, _ in self._datastore.rows(WEBHOOK_SECRET)]
+
+    def key(self, subscription_id: str) -> Optional[str]:
+        """Return the key of a subscription's secret; None if none is stored."""
+        name = WEBHOOK_SECRET + subscription_id
+        return None if self._datastore.value(name) is None else PREFIX + name
+
+    def write(self, subscription_id: str, secret: str) -> None:
+        """Store a secret."""
+        self._datastore.set(WEBHOOK_SECRET + subscription_id, secret, None, encrypt=True)
+
+    def delete(self, subscription_id: str) -> bool:
+        """Delete a secret; returns whether that worked."""
+        return self._datastore.delete(WEBHOOK_SECRET + subscription_id)
+
+
+class Progress(_Kept):
+    """How far the reconcile came."""
+
+    def read(self) -> Dict[str, Any]:
+        """Return the stored progress; empty before the first run."""
+        try:
+            found = loads(self._datastore.value("reconcile") or "{}")
+        except ValueError:
+            found = None
+        return found if isinstance(found, dict) else {}
+
+    def write(self, progress: Dict[str, Any]) -> None:
+        """Store the progress."""
+        self._datastore.set("reconcile", json.dumps(progress, sort_keys=True), None)
+
+
+class Leases(_Kept):
+    """Who may do a thing that only one run shall do at a time. A lease of a killed run expires."""
+
+    def __init__(self, datastore: Datastore) -> None:
+        super().__init__(datastore)
+        self._held: Dict[str, str] = {}
+
+    def take(self, name: str, seconds: int, clock: Clock) -> Optional[str]:
+        """Take a lease; returns None, or when the lease of another run ends (ISO 8601).
+
+        The datastore has no compare-and-set. So a run writes a lease of its own and then looks for
+        others: of two that ask in the same moment, the later one sees both, and the first may too.
+        """
+        prefix, now = "lease.%s." % name, clock.now()
+        own, latest = prefix + os.urandom(8).hex(), now + timedelta(seconds=seconds)
+        self._datastore.set(own, format_time(latest), seconds)
+        for key, text in self._datastore.rows(prefix):
+            end = parse_time(text)
+            if key != own and end is not None and now < end <= latest:
+                self._datastore.delete(own)
+                return text
+        self._held[name] = own
+        return None
+
+    def release(self, name: str) -> None:
+        """Give a lease back."""
+        self._datastore.delete(self._held.pop(name, "lease." + name))
+
+    @contextmanager
+    def hold(self, name: str, seconds: int, clock: Clock) -> Iterator[None]:
+        """Hold a lease while something is done; ConflictError while another run has it."""
+        end = self.take(name, seconds, clock)
+        if end is not None:
+            raise ConflictError("another run is at work on %s; its lease ends at %s" % (name, end),
+                                AGAIN, True)
+        try:
+            yield
+        finally:
+            self.release(name)
+
+
+def _decode(text: Optional[str]) -> Optional[Escalation]:
+    """A stored escalation, also one of version 0.1.0; None for anything else."""
+    try:
+        found = {name: value for name, value in loads(text or "").items()
+                 if name in Escalation._fields and isinstance(value, str)}
+        return Escalation(**dict({"at": found["begun"]}, **found))  # 0.1.0: `at` after a page alone
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _escalation(number: str, policy: str) -> str:
+    """An SLA policy may have any name, a key may not."""
+    return "sla.%s.%s" % (number, hashlib.sha256(policy.encode()).hexdigest()[:16])

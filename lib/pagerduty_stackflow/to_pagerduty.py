@@ -1,0 +1,338 @@
+"""The writes to PagerDuty: trigger, acknowledge, resolve, move, and plain fields.
+
+The link says that a write is expected before it is sent, so that its echo is known and a run after
+a crash finishes it. An incident that the pack opened is reached by the routing key that opened it;
+any other by REST.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
+
+from .answers import PAGERDUTY as SYSTEM
+from .decide import (ACKNOWLEDGE, ACKNOWLEDGED, MOVE, RESOLVE, RESOLVED, SET_VALUES, TRIGGER,
+                     TRIGGERED, Decision)
+from .errors import AGAIN, ApiError, ConflictError, PackError, RoutingKeyError
+from .fields import BY_NAME, PAGERDUTY
+from .incidents import (CLIENT, LAST_RESORT, PagerDutyIncident, StackFlowIncident, dedup_key,
+                        format_time,
+                        last_resort_key, number_of_key, record_of_key, record_url)
+from .links import Expected, Link
+from .matching import newest
+from .moves import move
+from .pack import Pack
+from .pagerduty.events import fingerprint
+from .pairs import Pair, now_of, seen_now
+from .routing import entry_of_service, route_for_opening, severity
+from .settings import ServiceMapping, Settings
+from .templates import public_mapping, render
+from .transport import OutcomeUnknownError
+
+DETAILS = ("number", "state", "priority", "category", "subcategory", "impact", "urgency",
+           "assignment_group", "assigned_to", "opened_by", "ci_id", "created_at", "description")
+
+
+class WriteLog:
+    """What was written (in words, and by the names of `decide`), found to be there already, left
+    out, and cut or repeated.
+    """
+
+    def __init__(self) -> None:
+        self.writes: List[str] = []
+        self.names: List[str] = []
+        self.found: List[str] = []
+        self.skipped: List[str] = []
+        self.warnings: List[str] = []
+
+    def add(self, name: str, words: str) -> None:
+        """Note a write."""
+        self.names.append(name)
+        self.writes.append(words)
+
+
+class WriteContext:
+    """What is added to a write: who did it, why, a work note beside a StackFlow state, and with a
+    trigger a severity in place of the priority's; any may be None. ``dry_run``: report and write
+    nothing. ``log`` takes what was done.
+    """
+
+    def __init__(self, by: Optional[str] = None, resolution: Optional[str] = None,
+                 note: Optional[str] = None, severity: Optional[str] = None,
+                 dry_run: bool = False) -> None:
+        self.by = by
+        self.resolution = resolution
+        self.note = note
+        self.severity = severity
+        self.dry_run = dry_run
+        self.log = WriteLog()
+
+
+@contextmanager
+def expecting(pack: Pack, pair: Pair, link: Link) -> Iterator[None]:
+    """Store a link that expects a write while it is sent; one that was refused is not expected.
+
+    Where PagerDuty's incident has no record, or a person asked for the write, nothing is stored.
+    """
+    if not link.number or not pair.remembers:
+        yield
+        return
+    before = pair.stored
+    pack.links.write(link)
+    pair.link = pair.stored = link
+    pair.wrote = True
+    try:
+        yield
+    except PackError as error:
+        if not _may_come_late(error, link):
+            pack.links.restore(link.number, before)
+            pair.stored = before
+        raise
+
+
+def _may_come_late(error: PackError, link: Link) -> bool:
+    """Whether a failed write may have been carried out all the same, and shows only later: an
+    event, or one to StackFlow. After a write by REST the next read tells.
+    """
+    if isinstance(error, OutcomeUnknownError):
+        return "state" not in link.expected(PAGERDUTY)
+    return isinstance(error, ApiError) and (error.status is None or error.status >= 500)
+
+
+def expect(pack: Pack, link: Link, side: str, values: Mapping[str, str]) -> Link:
+    """Return the link with a write that is about to be sent."""
+    return link._replace(expects=Expected(side, values, format_time(pack.clock.now())))
+
+
+def routing_key(settings: Settings, key_fingerprint: Optional[str]) -> Optional[str]:
+    """Return the routing key with this fingerprint; None where it has left the config."""
+    keys = (key for entry in settings.service_mapping
+            for key in (entry.integration_key,) + entry.previous_integration_keys)
+    return next((key for key in keys if fingerprint(key) == key_fingerprint), None)
+
+
+def event_key(settings: Settings, link: Link) -> Optional[str]:
+    """Return the routing key that reaches the pair's alert; None where only REST does."""
+    if not (link.dedup_key and link.key_fingerprint):
+        return None
+    return routing_key(settings, link.key_fingerprint)
+
+
+def trigger(pack: Pack, pair: Pair, decision: Decision, context: WriteContext) -> None:
+    """Trigger an alert, and acknowledge it where a person has the record already.
+
+    Raises RoutingError where nobody would be paged.
+    """
+    record, log = pair.record, context.log
+    assert record is not None
+    entry = route_for_opening(pack.settings, record.assignment_group, record.category).mapping
+    key, found = _next_key(pack, pair)
+    link = Link(record.number, dedup_key=key, here=pair.link.here,
+                key_fingerprint=fingerprint(entry.integration_key),
+                unseen=pair.link.unseen if key == pair.link.dedup_key else None,
+                there={"state": TRIGGERED, "place": entry.service_id},
+                last_resort=pair.link.last_resort)
+    if found is not None:
+        log.found.append("an incident is open under %s" % key)
+        pair.link, pair.incident = link._replace(pagerduty_id=found.id), found
+        pair.state, pair.reopened = found.status, False
+        if ACKNOWLEDGE in decision.pagerduty and found.status == TRIGGERED:
+            acknowledge(pack, pair, context)
+        return
+    state = ACKNOWLEDGED if ACKNOWLEDGE in decision.pagerduty else TRIGGERED
+    pair.link, pair.incident, pair.state = link, None, state
+    pair.reopened = False
+    with expecting(pack, pair, expect(pack, seen_now(pair), PAGERDUTY, {"state": state})):
+        log.warnings += send_trigger(pack, record, entry, key, context.severity)
+        log.add(TRIGGER, "triggered a PagerDuty incident on service %s" % entry.service_name)
+        if state == ACKNOWLEDGED:
+            pack.events.acknowledge(entry.integration_key, key)
+            log.add(ACKNOWLEDGE, "acknowledged it")
+
+
+def _next_key(pack: Pack, pair: Pair) -> Tuple[str, Optional[PagerDutyIncident]]:
+    """The dedup key to trigger under, and the incident that is open under it already, if one is.
+
+    The bare key for the first incident, and the same one for a trigger that PagerDuty never
+    showed; after a reopening the first `:<n>` that no incident has.
+    """
+    host, link = pack.settings.stackflow.host, pair.link
+    if not link.joined:
+        return link.dedup_key or dedup_key(host, link.number), None
+    if link.dedup_key and pair.state != RESOLVED and pair.incident is None:
+        return link.dedup_key, None
+    used = number_of_key(link.dedup_key, host)
+    count = used[1] + 1 if used else 1
+    while True:
+        key = dedup_key(host, link.number, count)
+        found = newest(pack.rest.incidents_of_key(key))
+        if found is None or found.status != RESOLVED:
+            return key, found
+        count += 1
+
+
+def send_trigger(pack: Pack, record: StackFlowIncident, entry: ServiceMapping, key: str,
+                 as_severity: Optional[str] = None) -> List[str]:
+    """Trigger an alert for a record through an entry; returns warnings about what had to be cut.
+
+    ``as_severity`` stands in place of the priority's severity. An alert of last resort says so.
+    """
+    settings = pack.settings
+    url = record_url(settings.stackflow.instance_url, record.number)
+    shipped = "%s: %s" % (record.number, record.short_description)
+    summary, warnings = render(settings.templates.summary, shipped, "templates.summary", {
+        "incident": record.fields, "pagerduty": None, "mapping": public_mapping(entry)})
+    before = "Nobody answered: " if key.endswith(LAST_RESORT) else ""
+    details = {name: record.fields[name] for name in DETAILS if record.fields.get(name)}
+    stamp = record.updated_at or record.created_at
+    component = record.fields.get("ci_id")
+    return warnings + pack.events.trigger(
+        entry.integration_key, key, before + summary, settings.stackflow.host,
+        as_severity or severity(settings, record.priority),
+        timestamp=format_time(stamp) if stamp else None,
+        component=component if component and isinstance(component, str) else None,
+        group=record.assignment_group, custom_details=details, client=CLIENT, client_url=url,
+        links=[{"href": url, "text": record.number}], **{"class": record.category})
+
+
+def acknowledge(pack: Pack, pair: Pair, context: WriteContext) -> None:
+    """Acknowledge by the routing key that opened the incident; by REST only as the person, as that
+    assigns the incident to the From user.
+    """
+    log = context.log
+    if _send(pack, pair, ACKNOWLEDGED, log):
+        log.add(ACKNOWLEDGE, "acknowledged in PagerDuty")
+        return
+    person = context.by or (pair.record.assigned_to if pair.record else None)
+    incident = _shown(pair)
+    known = pack.rest.user_email(person) if person else None
+    if known is None:
+        pack.rest.add_note(incident.id, "Taken in StackFlow by %s" % (person or "a person"))
+        log.skipped.append("%s, so a note was written in place of an acknowledgement" % (
+            "%s is no PagerDuty user" % person if person else "nobody is named who took it"))
+        return
+    _set_status(pack, pair, incident, ACKNOWLEDGED, {"by": known})
+    log.add(ACKNOWLEDGE, "acknowledged in PagerDuty as %s" % known)
+
+
+def resolve(pack: Pack, pair: Pair, context: WriteContext) -> None:
+    """Resolve by the routing key that opened the incident, else by REST, which alone takes a
+    resolution. An event is sent at least once: the reconcile repeats it by REST until it is seen.
+    """
+    log = context.log
+    by_rest = pair.incident is not None and bool(
+        context.resolution or pair.link.target or (
+            event_key(pack.settings, pair.link) and _is_shared(pack, pair.link, pair.incident)))
+    if not by_rest and _send(pack, pair, RESOLVED, log):
+        log.add(RESOLVE, "resolved in PagerDuty")
+        return
+    key = pair.link.dedup_key
+    incident = pair.incident or (newest(pack.rest.incidents_of_key(key)) if key else None)
+    if incident is None:
+        log.skipped.append("PagerDuty does not show the incident yet")
+        return
+    by = "Resolved in StackFlow by %s" % context.by if context.by else None
+    resolution = ": ".join(filter(None, (by, context.resolution))) or None
+    _set_status(pack, pair, incident, RESOLVED, {"resolution": resolution})
+    log.add(RESOLVE, "resolved in PagerDuty as %s" % pack.settings.pagerduty.from_email)
+
+
+def _is_shared(pack: Pack, link: Link, incident: PagerDutyIncident) -> bool:
+    """Whether alerts of other records keep an incident open, which the resolve of its own record
+    ends.
+    """
+    records = (record_of_key(key, pack.settings.stackflow.host)
+               for key, alert in pack.rest.alerts(incident.id).items() if alert.status != RESOLVED)
+    return any(number not in (None, link.number) for number in records)
+
+
+def _send(pack: Pack, pair: Pair, state: str, log: WriteLog) -> bool:
+    """Bring the pair's alert to a state by an event; False where no routing key reaches it, also as
+    PagerDuty refuses the key of an integration that was deleted.
+    """
+    key, dedup = event_key(pack.settings, pair.link), pair.link.dedup_key or ""
+    if key is None:
+        return False
+    send = pack.events.acknowledge if state == ACKNOWLEDGED else pack.events.resolve
+    before, pair.state = pair.state, state
+    pair.link = expect(pack, pair.link, PAGERDUTY, {"state": state})
+    try:
+        with expecting(pack, pair, seen_now(pair)):
+            send(key, dedup)
+        return True
+    except RoutingKeyError as error:  # its integration was deleted
+        log.warnings.append("PagerDuty refused the event: %s" % error.message)
+        pair.state = before
+        pair.link = pair.link._replace(expects=None, key_fingerprint=None)
+        return False
+
+
+def _set_status(pack: Pack, pair: Pair, incident: PagerDutyIncident, status: str,
+                how: Dict[str, Optional[str]]) -> None:
+    """Write a status by REST; it is read right before, as on a resolved incident a write would
+    reopen it.
+    """
+    now = pack.rest.incident(incident.id)
+    if now.status != incident.status:
+        raise ConflictError("%s became %s meanwhile" % (incident.id, now.status), AGAIN, True,
+                            SYSTEM)
+    link = expect(pack, pair.link, PAGERDUTY, {"state": status})
+    with expecting(pack, pair, link):
+        pair.incident = pack.rest.set_status(incident.id, status, **how)
+    pair.state, pair.reopened = status, False
+    pair.link = pair.link._replace(expects=None)
+    if status == RESOLVED:
+        pair.link = pair.link._replace(key_fingerprint=None)
+
+
+def _shown(pair: Pair) -> PagerDutyIncident:
+    """The incident, where REST has to reach it. OutcomeUnknownError, so that the run looks again,
+    where PagerDuty does not show it.
+    """
+    if pair.incident is None:
+        raise OutcomeUnknownError("PagerDuty does not show the incident yet",
+                                  "run it again, or wait for the next reconcile", True, SYSTEM)
+    return pair.incident
+
+
+def move_incident(pack: Pack, pair: Pair, log: WriteLog) -> None:
+    """Move the incident to the service of the record's group, so that its team is paged."""
+    entry = entry_of_service(pack.settings, now_of(pack, pair).service)
+    incident = _shown(pair)
+    assert entry is not None
+    with expecting(pack, pair, expect(pack, pair.link, PAGERDUTY, {"place": entry.service_id})):
+        pair.incident = move(pack, incident, entry)
+    pair.state = pair.incident.status
+    pair.link = pair.link._replace(key_fingerprint=None, expects=None)
+    log.add(MOVE, "moved to service %s in PagerDuty" % entry.service_name)
+
+
+def set_values(pack: Pack, pair: Pair, values: Mapping[str, str], log: WriteLog) -> None:
+    """Write plain fields of an open incident."""
+    incident = _shown(pair)
+    fields: Dict[str, Any] = {}
+    for name, value in values.items():
+        write = BY_NAME[name].to_pagerduty
+        assert write is not None
+        fields.update(write(value))
+    with expecting(pack, pair, expect(pack, pair.link, PAGERDUTY, values)):
+        pack.rest.update(incident.id, fields)
+        pair.incident = pack.rest.incident(incident.id)
+    pair.link = pair.link._replace(expects=None)
+    log.add(SET_VALUES, "set %s in PagerDuty" % ", ".join(sorted(values)))
+
+
+def resolve_last_resort(pack: Pack, pair: Pair, before: Link, log: WriteLog) -> None:
+    """Resolve the alert that an unanswered escalation sent for the incident of the link ``before``.
+    """
+    key = last_resort_key(pack.settings.stackflow.host, before.number, before.dedup_key)
+    routing = routing_key(pack.settings, before.last_resort)
+    if routing is not None:
+        pack.events.resolve(routing, key)
+    else:
+        for incident in pack.rest.incidents_of_key(key):
+            if incident.status != RESOLVED:
+                pack.rest.set_status(incident.id, RESOLVED)
+    pack.links.forget_last_resort(before.number)
+    pair.link = pair.link._replace(last_resort=None)
+    log.add("last_resort", "resolved the alert of last resort")
