@@ -53,4 +53,6 @@ def assert_no_write_came_back(world):
         assert all(written.count(state) <= 2 for state in written)
     events = [(write.document["dedup_key"], write.document["event_action"])
               for write in world.pagerduty.writes if write.api == "events"]
-    assert all(events.count(one) <= 2 for one in events)
+    most = {one: events.count(one) for one in events}
+    # A run that triggered sends what another run may have sent before it once more.
+    assert all(count <= 4 for count in most.values()), most
