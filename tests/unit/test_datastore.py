@@ -151,7 +151,7 @@ def test_no_store_of_a_pack_is_written_after_a_dry_run_began():
     pack.links.stop_waiting("INC1")
     pack.start.ensure(pack.clock)
     pack.cursors.write("Sensor", "x")
-    pack.escalations.write("INC1", "P1", "x")
+    pack.escalations.recover("INC1", "P1", "2026-01-05T10:00:00Z")
     pack.note_marks.finish_note("x")
     pack.pings.write("x")
     pack.webhook_secrets.write("PSUB01", "x")
