@@ -1,1 +1,1 @@
-"""Keeps PagerDuty and StackFlow incidents in step. Plain Python: imports nothing of StackStorm."""
+"""Keeps PagerDuty and StackFlow incidents in sync. Plain Python: imports nothing of StackStorm."""

@@ -133,7 +133,7 @@ def _stackflow(payload: Dict[str, Any], settings: Settings, links: Links,
         return _unpaired(kind, record, settings, start)
     if kind.name == "incident.assigned" and not payload.get("assigned_to_person"):
         return Verdict(False, "no person was assigned")
-    return _known_here(record, link, settings)
+    return _known_here(kind, record, link, settings)
 
 
 def _unpaired(kind: Kind, record: StackFlowIncident, settings: Settings,
@@ -151,15 +151,14 @@ def _unpaired(kind: Kind, record: StackFlowIncident, settings: Settings,
     return APPLY
 
 
-def _known_here(record: StackFlowIncident, link: Link, settings: Settings) -> Verdict:
+def _known_here(kind: Kind, record: StackFlowIncident, link: Link,
+                settings: Settings) -> Verdict:
     """Whether an event shows only what was seen, or what the pack itself wrote, or less than that.
     """
     at = parse_time(link.here.get("at"))
     if at and record.updated_at and record.updated_at < at:
         return Verdict(False, "a newer state of the record was seen")
     shown = shown_here(record)
-    if not settings.auto_acknowledge:
-        shown.pop("acknowledgement", None)
     if "place" in link.expected(PAGERDUTY) or (
             record.reopened_at and (at is None or record.reopened_at > at)):
         return APPLY  # a move is under way, or its run was killed; or nobody saw the resolve before
@@ -171,7 +170,9 @@ def _known_here(record: StackFlowIncident, link: Link, settings: Settings) -> Ve
     waits = link.expected(PAGERDUTY).get("state", link.there.get("state")) == RESOLVED
     if not expected and done != waits:
         return APPLY  # PagerDuty has not followed yet
-    names = [name for name in shown if name != "state"]
+    names = {*shown, *kind.changes} - {"state"}  # a webhook may leave out the field that changed
+    if not settings.auto_acknowledge:
+        names.discard("acknowledgement")
     if not _are_known(names, shown, link.here, expected):
         return APPLY
     return Verdict(False, "an echo of the pack's own write" if expected else

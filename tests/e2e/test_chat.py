@@ -66,16 +66,16 @@ def test_drift_is_shown_and_repaired_in_chat(scene: Scene) -> None:
         "StackFlow: %s new, P1, %s, nobody is assigned %s" % (
             number, PLATFORM, links(scene, number).strip()),
         "PagerDuty: %s triggered on %s %s" % (
-            incident.id, API, links(scene, number, incident.id).splitlines()[1]), "In step."]
+            incident.id, API, links(scene, number, incident.id).splitlines()[1]), "In sync."]
     scene.target.stop_sensor()
     scene.pagerduty.acknowledge(incident.id, scene.site.casey)
     for command in ("pd status " + incident.id, "pd reconcile dry run"):
         answer = say(scene, command)
         assert "in_progress" in answer and scene.state(number) == "new"
     answer = say(scene, "pd reconcile")
-    assert "1 were repaired" in answer and "%s: " % number in answer
+    assert "1 repaired" in answer and "%s: " % number in answer
     assert scene.state(number) == "in_progress"
-    assert say(scene, "pd status " + number).splitlines()[-1] == "In step."
+    assert say(scene, "pd status " + number).splitlines()[-1] == "In sync."
     scene.target.start_sensor()
 
 
