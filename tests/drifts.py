@@ -269,7 +269,7 @@ def opened_in_pagerduty(world):
     return check
 
 
-@drift("create", "set_in_progress", costs=8)
+@drift("create", "in_progress", costs=8)
 def opened_and_acknowledged_in_pagerduty(world):
     incident_id = world.born()
     world.pagerduty.acknowledge(incident_id, world.casey)
@@ -280,7 +280,7 @@ def opened_and_acknowledged_in_pagerduty(world):
     return check
 
 
-@drift("set_in_progress", costs=2)
+@drift("in_progress", costs=2)
 def acknowledged_in_pagerduty(world):
     number, incident_id = world.pair()
     world.pagerduty.acknowledge(incident_id, world.casey)
@@ -314,17 +314,17 @@ def resolved_from(state):
 
 
 for one in ("new", "in_progress", "on_hold", "pending_vendor"):
-    drift("set_resolved", costs=2)(resolved_from(one))
+    drift("resolved", costs=2)(resolved_from(one))
 
 
-@drift("set_resolved", costs=2)
+@drift("resolved", costs=2)
 def born_and_resolved_in_pagerduty(world):
     number, incident_id = world.born_pair()
     world.pagerduty.resolve(incident_id, world.casey)
     return expect(world, number, incident_id, "resolved", "resolved")
 
 
-@drift("set_in_progress", costs=2)
+@drift("in_progress", costs=2)
 def reopened_in_pagerduty(world):
     number, incident_id = world.settled(*world.born_pair(), "resolved")
     world.pagerduty.reopen(incident_id, world.casey)
@@ -351,7 +351,7 @@ def moved_to_a_service_that_nobody_mapped(world):
     return expect(world, number, incident_id, "new", "triggered")
 
 
-@drift("set_resolved", costs=2)
+@drift("resolved", costs=2)
 def moved_to_a_service_that_nobody_mapped_and_resolved(world):
     number, incident_id = world.pair()
     world.pagerduty.move(incident_id, world.other, world.casey)
@@ -371,7 +371,7 @@ def merged_into_another_pair(world):
     return check
 
 
-@drift("set_resolved", "set_resolved", costs=4)
+@drift("resolved", "resolved", costs=4)
 def merged_into_another_pair_and_resolved(world):
     first, target = world.pair()
     second, source = world.pair()
@@ -423,7 +423,7 @@ def handed_over_in_pagerduty(world):
     return check
 
 
-@drift("regroup", "set_in_progress", costs=2)
+@drift("regroup", "in_progress", costs=2)
 def handed_over_and_acknowledged_in_pagerduty(world):
     number, incident_id = world.pair()
     world.pagerduty.move(incident_id, world.database, world.casey)
@@ -445,7 +445,7 @@ def resolved_beside_an_acknowledgement_in_pagerduty(world):
     return expect(world, number, incident_id, "resolved", "resolved")
 
 
-@drift("set_resolved", costs=2)
+@drift("resolved", costs=2)
 def assigned_beside_a_resolve_in_pagerduty(world):
     number, incident_id = world.pair()
     world.stackflow.assign(number, CASEY)
@@ -480,7 +480,7 @@ def forgotten(world):
     return expect(world, number, incident_id, "new", "triggered")
 
 
-@drift("set_resolved", costs=4)
+@drift("resolved", costs=4)
 def forgotten_and_resolved_in_pagerduty(world):
     number, incident_id = world.pair()
     world.forget(number, incident_id)
@@ -503,7 +503,7 @@ def born_in_pagerduty_and_forgotten(world):
     return expect(world, number, incident_id, "new", "triggered")
 
 
-@drift("set_resolved", costs=5)
+@drift("resolved", costs=5)
 def born_in_pagerduty_forgotten_and_resolved_there(world):
     number, incident_id = world.born_pair()
     world.forget(number, incident_id)
@@ -511,7 +511,7 @@ def born_in_pagerduty_forgotten_and_resolved_there(world):
     return expect(world, number, incident_id, "resolved", "resolved")
 
 
-@drift("set_resolved", costs=5)
+@drift("resolved", costs=5)
 def born_in_pagerduty_of_low_urgency_forgotten_and_resolved_there(world):
     number, incident_id = world.born_pair(urgency="low")
     world.forget(number, incident_id)

@@ -23,8 +23,6 @@ MOVE = "move"
 CREATE = "create"
 REPLACE = "replace"
 REGROUP = "regroup"
-SET_IN_PROGRESS = "set_in_progress"
-SET_RESOLVED = "set_resolved"
 SET_VALUES = "set_values"
 
 IN_SYNC = "in sync"
@@ -81,8 +79,8 @@ class Policy(NamedTuple):
 class Decision(NamedTuple):
     """What to write, and why.
 
-    ``pagerduty`` and ``stackflow`` name the writes in their order; ``values`` are those of
-    SET_VALUES, as (side, field) to value. ``kept``: (side, field) whose change could not be carried
+    ``pagerduty`` and ``stackflow`` name the writes in their order, that of a record's state by the
+    state; ``values`` are those of SET_VALUES, as (side, field) to value. ``kept``: (side, field) whose change could not be carried
     over, so that it must not count as seen. ``in_sync``: both sides were looked at and match.
     ``unroutable``: the record is with a group that no entry pages, and the team before keeps the
     incident.
@@ -151,7 +149,7 @@ def _without_record(seen: Seen, now: Now, policy: Policy) -> Decision:
         return Decision("bidirectional_sync is off")
     if now.there["state"] == ACKNOWLEDGED:
         return Decision("open and acknowledged in PagerDuty, without a record",
-                        stackflow=(CREATE, SET_IN_PROGRESS))
+                        stackflow=(CREATE, IN_PROGRESS))
     return Decision("open in PagerDuty, without a record", stackflow=(CREATE,))
 
 
@@ -182,12 +180,12 @@ def _resolved_here(seen: Seen, now: Now, policy: Policy) -> Decision:
         return Decision("reopened in PagerDuty, but bidirectional_sync is off",
                         kept=frozenset([(PAGERDUTY, "state")]))
     if now.here["state"] in FINAL_STATES:
-        state = (SET_IN_PROGRESS,) if now.there["state"] == ACKNOWLEDGED else ()
+        state = (IN_PROGRESS,) if now.there["state"] == ACKNOWLEDGED else ()
         return Decision("reopened in PagerDuty; the old record is final",
                         stackflow=(REPLACE,) + state)
     place = _place(seen, now, policy)
     return Decision("reopened in PagerDuty", pagerduty=place.pagerduty,
-                    stackflow=place.stackflow + (SET_IN_PROGRESS,), kept=place.kept,
+                    stackflow=place.stackflow + (IN_PROGRESS,), kept=place.kept,
                     unroutable=place.unroutable)
 
 
@@ -199,7 +197,7 @@ def _resolved_there(seen: Seen, now: Now, policy: Policy) -> Decision:
     if not policy.bidirectional_sync:
         return Decision("resolved in PagerDuty, but bidirectional_sync is off",
                         kept=frozenset([(PAGERDUTY, "state")]))
-    return Decision("resolved in PagerDuty", stackflow=(SET_RESOLVED,))
+    return Decision("resolved in PagerDuty", stackflow=(RESOLVED,))
 
 
 def _both_open(seen: Seen, now: Now, policy: Policy) -> Decision:
@@ -212,7 +210,7 @@ def _both_open(seen: Seen, now: Now, policy: Policy) -> Decision:
     kept = place.kept
     if _is_taken_there(seen, now, policy):
         if policy.bidirectional_sync:
-            state = (SET_IN_PROGRESS,)
+            state = (IN_PROGRESS,)
         else:
             kept = kept | {(PAGERDUTY, "state")}
     if place.stackflow:

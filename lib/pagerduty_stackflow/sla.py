@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Iterable, List, Mapping, Optional, Tuple
 
 from .commands import pair_of_command
-from .decide import ACKNOWLEDGED, DONE_STATES, REPLACE, RESOLVED, SET_IN_PROGRESS, TRIGGER
+from .decide import ACKNOWLEDGED, DONE_STATES, IN_PROGRESS, REPLACE, RESOLVED, TRIGGER
 from .fields import same_name
 from .incidents import ATTENDED_STATES, format_time, last_resort_key, parse_time
 from .levels import DeadEndError, add_notes, assign, assigned, open_incident
@@ -25,7 +25,7 @@ from .to_pagerduty import send_trigger
 from .verification import invisible
 
 ACKNOWLEDGES, RESOLVES = "acknowledge_log_entry", "resolve_log_entry"
-REOPENS = frozenset((TRIGGER, SET_IN_PROGRESS, REPLACE))
+REOPENS = frozenset((TRIGGER, IN_PROGRESS, REPLACE))
 FIRST_RESPONSE = "first_response"
 LONGEST_WAIT = 60
 """Seconds between two steps of a workflow."""

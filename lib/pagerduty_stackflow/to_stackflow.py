@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Dict
 
-from .decide import (DONE_STATES, IN_PROGRESS, REGROUP, REPLACE, RESOLVED, SET_IN_PROGRESS,
-                     SET_RESOLVED, SET_VALUES, Decision)
+from .decide import (DONE_STATES, IN_PROGRESS, REGROUP, REPLACE, RESOLVED, SET_VALUES,
+                     Decision)
 from .errors import ConflictError
 from .fields import BY_NAME, STACKFLOW
 from .incidents import StackFlowIncident, mark
@@ -35,11 +35,11 @@ def update_record(pack: Pack, pair: Pair, decision: Decision, context: WriteCont
             fields["category"] = entry.category
         log.add(REGROUP, "handed %s to %s in StackFlow" % (pair.record.number,
                                                            entry.assignment_group))
-    for write, state in ((SET_IN_PROGRESS, IN_PROGRESS), (SET_RESOLVED, RESOLVED)):
-        if write in decision.stackflow:
+    for state in (IN_PROGRESS, RESOLVED):
+        if state in decision.stackflow:
             values["state"] = state
             fields.update(state_fields(pack, pair, state, log))
-            log.add(write, "set %s to %s in StackFlow" % (pair.record.number, state))
+            log.add(state, "set %s to %s in StackFlow" % (pair.record.number, state))
     for (side, name), value in decision.values.items():
         write_value = BY_NAME[name].to_stackflow
         if side == STACKFLOW and write_value is not None:

@@ -138,7 +138,7 @@ def carry_out(decide: Any, seen: Any, now: Any, decision: Any) -> Tuple[Any, Any
         elif write == "regroup":
             here["place"] = {"A": "A group", "B": "B group", "C": "C group"}[there["place"]]
         else:
-            here["state"] = {"set_in_progress": "in_progress", "set_resolved": "resolved"}[write]
+            here["state"] = write
     new_here = {name: value for name, value in here.items()
                 if (STACKFLOW, name) not in decision.kept}
     new_there = {name: value for name, value in there.items()
@@ -193,7 +193,7 @@ def _nobody_is_harmed(start: Start, first: Any) -> None:
     if not start.bidirectional:
         assert not first.stackflow
     if start.here in FINAL:
-        assert not {"set_in_progress", "set_resolved", "regroup"} & set(writes) or (
+        assert not {"in_progress", "resolved", "regroup"} & set(writes) or (
             "replace" in writes)
     if start.here not in FINAL:
         assert "replace" not in writes
@@ -208,7 +208,7 @@ def _nobody_is_harmed(start: Start, first: Any) -> None:
     if "create" in writes:
         assert start.here is None and start.there in ("triggered", "acknowledged")
     if start.here in ("on_hold", "pending_customer", "pending_vendor", "in_progress"):
-        assert "set_in_progress" not in writes
+        assert "in_progress" not in writes
     assert not first.in_sync or not writes and start.there not in ("merged", None)
 
 
@@ -220,7 +220,7 @@ def _ends_where_people_left_it(start: Start, first: Any, end: Any, last: Any) ->
         wants = start.there in ("triggered", "acknowledged") and start.bidirectional and (
             not start.seen_here)
         assert ("create" in first.stackflow) == wants
-        assert ("set_in_progress" in first.stackflow) == (wants and start.there == "acknowledged")
+        assert ("in_progress" in first.stackflow) == (wants and start.there == "acknowledged")
         return
     here_done, there_done = start.here in DONE, start.there == "resolved"
     if start.there is None:
@@ -228,7 +228,7 @@ def _ends_where_people_left_it(start: Start, first: Any, end: Any, last: Any) ->
         return
     reopened = start.reopened and start.other != "later"
     if here_done == there_done:
-        assert end.here["state"] == start.here or "set_in_progress" in first.stackflow
+        assert end.here["state"] == start.here or "in_progress" in first.stackflow
         assert first.in_sync or not here_done
         assert (end.there["state"] == "resolved") == there_done
         return
@@ -277,7 +277,7 @@ def _acknowledgement_is_right(start: Start, first: Any) -> None:
     taken = start.person == "nobody" or not start.auto_acknowledge
     wanted = (start.there == "acknowledged" and start.seen_there != "acknowledged" and
               start.expected != "acknowledged" and start.here == "new" and taken)
-    assert ("set_in_progress" in first.stackflow) == (wanted and start.bidirectional)
+    assert ("in_progress" in first.stackflow) == (wanted and start.bidirectional)
     assert first.in_sync == (not wanted and not first.writes)
 
 

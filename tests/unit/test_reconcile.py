@@ -261,7 +261,7 @@ def test_the_alert_of_last_resort_is_resolved_with_its_pair(world, heard, here):
     dry = world.reconcile(dry_run=True)
     result = world.reconcile()
     assert result["done"] == dry["would"]
-    assert writes(result) == ["last_resort", "resolve" if here else "set_resolved"]
+    assert writes(result) == ["last_resort", "resolve" if here else "resolved"]
     assert [one.status for one in world.pagerduty.incidents()] == ["resolved"] * 2
     assert world.stackflow.incident(number)["state"] == "resolved"
     assert_at_rest(world)
@@ -278,7 +278,7 @@ def test_a_record_resolved_beside_another_that_a_merge_put_on_its_incident_costs
     assert (result["done"], result["requests"], result["in_step"]) == ([], LISTS, 2)
     assert world.pagerduty.incident(target).status == "triggered"
     world.pagerduty.resolve(target, world.casey)
-    assert writes(world.reconcile()) == ["set_resolved"]
+    assert writes(world.reconcile()) == ["resolved"]
     assert world.stackflow.incident(first)["state"] == "resolved"
     assert_at_rest(world)
 

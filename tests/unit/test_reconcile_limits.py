@@ -355,7 +355,7 @@ def test_a_row_that_waited_for_its_turn_is_read_again(world):
             world.run(ROW_IS_FRESH + 1)
     world.before_call = hook
     result = world.reconcile()
-    assert [entry["writes"] for entry in result["done"]] == [["set_in_progress"], ["resolve"]]
+    assert [entry["writes"] for entry in result["done"]] == [["in_progress"], ["resolve"]]
     assert states(world, [number for number, _ in pairs]) == ["in_progress", "resolved"]
 
 
@@ -406,7 +406,7 @@ def test_what_else_is_out_of_step_is_repaired_beside_a_group_without_an_entry(wo
     dry = world.reconcile(dry_run=True)
     result = world.reconcile()
     assert (dry["would"], dry["failures"]) == (result["done"], result["failures"])
-    assert [entry["writes"] for entry in result["done"]] == [["set_in_progress"]]
+    assert [entry["writes"] for entry in result["done"]] == [["in_progress"]]
     assert (result["repaired"], result["failed"]) == (0, 1)
     assert states(world, [number]) == ["in_progress"]
 
@@ -541,7 +541,7 @@ def test_a_run_beside_another_one_is_skipped_and_writes_nothing(world):
     assert [one["outcome"] for one in told] == ["skipped"] * 3
     assert "another reconcile is in progress" in told[0]["reason"]
     for one in told[1:]:  # one pair, and a dry run, need no lease
-        assert [entry["writes"] for entry in one["would"]] == [["set_resolved"]]
+        assert [entry["writes"] for entry in one["would"]] == [["resolved"]]
     assert world.reconcile()["done"] == []  # it was given back
 
 
