@@ -80,10 +80,10 @@ class Decision(NamedTuple):
     """What to write, and why.
 
     ``pagerduty`` and ``stackflow`` name the writes in their order, that of a record's state by the
-    state; ``values`` are those of SET_VALUES, as (side, field) to value. ``kept``: (side, field) whose change could not be carried
-    over, so that it must not count as seen. ``in_sync``: both sides were looked at and match.
-    ``unroutable``: the record is with a group that no entry pages, and the team before keeps the
-    incident.
+    state; ``values`` are those of SET_VALUES, as (side, field) to value. ``kept``: (side, field)
+    whose change could not be carried over, so that it must not count as seen. ``in_sync``: both
+    sides were looked at and match. ``unroutable``: the record is with a group that no entry pages,
+    and the team before keeps the incident.
     """
 
     reason: str
