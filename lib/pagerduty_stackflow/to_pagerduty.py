@@ -117,6 +117,9 @@ def trigger(pack: Pack, pair: Pair, decision: Decision, context: WriteContext) -
     assert record is not None
     entry = route_for_opening(pack.settings, record.assignment_group, record.category).mapping
     key, found = _next_key(pack, pair)
+    before, resolves = pair.incident, pair.link.expected(PAGERDUTY).get("state") == RESOLVED
+    if before is not None and before.status != RESOLVED and resolves:
+        pack.rest.set_status(before.id, RESOLVED)  # its event may be lost: one incident is enough
     link = Link(record.number, dedup_key=key, here=pair.link.here,
                 key_fingerprint=fingerprint(entry.integration_key),
                 unseen=pair.link.unseen if key == pair.link.dedup_key else None,
