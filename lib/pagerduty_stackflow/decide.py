@@ -125,17 +125,24 @@ def decide(seen: Seen, now: Now, policy: Policy) -> Decision:
     place, values = _place(seen, now, policy), _values(seen, now, policy)
     there_is_done = now.there["state"] == RESOLVED
     if here_is_done and there_is_done:
-        decision = Decision("resolved on both sides", in_sync=True)
+        decision = Decision("resolved on both sides")
     elif here_is_done or there_is_done:
         decision = _one_side_done(seen, now, policy, place)
     else:
         decision = _both_open(seen, now, policy, place)
         if values and not decision.writes:
-            return _set_values(decision, values)
-    kept = decision.kept | place.kept | {(_OTHER[side], name) for side, name in values}
+            sides = {side for side, _ in values}
+            decision = decision._replace(
+                reason="changed: " + ", ".join(sorted({name for _, name in values})),
+                pagerduty=(SET_VALUES,) if PAGERDUTY in sides else (),
+                stackflow=(SET_VALUES,) if STACKFLOW in sides else (), values=values)
+    in_sync = not (decision.writes or decision.kept or decision.unroutable)
+    kept = decision.kept | place.kept
     if place.writes and set(decision.writes).issuperset(place.writes):
         kept -= place.kept
-    return decision._replace(kept=kept)
+    if not decision.values:
+        kept |= {(_OTHER[side], name) for side, name in values}
+    return decision._replace(kept=kept, in_sync=in_sync)
 
 
 def _without_record(seen: Seen, now: Now, policy: Policy) -> Decision:
@@ -169,8 +176,7 @@ def _one_side_done(seen: Seen, now: Now, policy: Policy, place: Decision) -> Dec
         done, opened = PAGERDUTY, STACKFLOW
     reopened = opened in now.reopened and (done not in now.resolved or now.later == opened)
     if done == STACKFLOW and now.follows and (is_final or not reopened):
-        return Decision("resolved in StackFlow; its PagerDuty incident belongs to another record",
-                        in_sync=True)
+        return Decision("resolved in StackFlow; its PagerDuty incident belongs to another record")
     if done == STACKFLOW and not reopened:
         return Decision("resolved in StackFlow", pagerduty=(RESOLVE,))
     if done == PAGERDUTY and (reopened or policy.force):
@@ -202,20 +208,9 @@ def _both_open(seen: Seen, now: Now, policy: Policy, place: Decision) -> Decisio
         return place
     if now.there["state"] == TRIGGERED and _takes(seen, now, policy):
         return place._replace(reason="assigned to a person in StackFlow", pagerduty=(ACKNOWLEDGE,))
-    if taken:
-        place = place._replace(kept=frozenset([(PAGERDUTY, "state")]))
-    if place.kept and not place.unroutable:
-        return place._replace(reason="changed in PagerDuty, but bidirectional_sync is off")
-    return place._replace(in_sync=not place.unroutable)
-
-
-def _set_values(decision: Decision, values: Mapping[Tuple[str, str], str]) -> Decision:
-    """Write values beside what was decided, which writes nothing."""
-    sides = {side for side, _ in values}
-    return decision._replace(
-        reason="changed: " + ", ".join(sorted({name for _, name in values})), values=values,
-        pagerduty=(SET_VALUES,) if PAGERDUTY in sides else (),
-        stackflow=(SET_VALUES,) if STACKFLOW in sides else (), in_sync=False)
+    if (taken or place.kept) and not place.unroutable:
+        place = place._replace(reason="changed in PagerDuty, but bidirectional_sync is off")
+    return place._replace(kept=frozenset([(PAGERDUTY, "state")])) if taken else place
 
 
 def _takes(seen: Seen, now: Now, policy: Policy) -> bool:

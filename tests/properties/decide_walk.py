@@ -218,7 +218,7 @@ def carry_out(decide: Any, seen: Any, now: Any, decision: Any) -> Tuple[Any, Any
         later=None, service=SERVICES[here["place"]] if here else None,
         follows=now.follows and not triggered, is_mapped=there.get("place") != "X",
         is_default=there.get("place") == "D")
-    if not decision.writes and decision.kept:  # it stays as new as it was
+    if (PAGERDUTY, "state") in decision.kept:  # it stays as new as it was
         moved_on = moved_on._replace(reopened=now.reopened, resolved=now.resolved, later=now.later)
     base = {} if triggered else seen.there
     return decide.Seen(dict(seen.here, **new_here), dict(base, **new_there)), moved_on
