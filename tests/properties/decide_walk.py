@@ -465,7 +465,7 @@ def _values_are_right(decide: Any, start: Start, first: Any, end: Tuple[Any, Any
     if "resolved" in (now.here["state"], now.there["state"]):
         again = now._replace(there=dict(now.there, state="triggered"), later=None,
                              reopened=frozenset([PAGERDUTY]), resolved=frozenset())
-        _, now, _ = end_of(decide, seen, again, policy)
+        seen, now, _ = end_of(decide, seen, again, policy)
     allowed = {"both": {STACKFLOW, PAGERDUTY}, "to_pagerduty": {STACKFLOW},
                "to_stackflow": {PAGERDUTY}, "none": set()}[start.direction]
     sources = allowed & set(start.changed)
@@ -479,6 +479,9 @@ def _values_are_right(decide: Any, start: Start, first: Any, end: Tuple[Any, Any
         else:
             assert now.here[name].endswith(STACKFLOW) == (STACKFLOW in start.changed)
             assert now.there[name].endswith(PAGERDUTY) == (PAGERDUTY in start.changed)
+    if PAGERDUTY in allowed:  # later it is changed there alone
+        newer = now._replace(there=dict(now.there, title="newer"))
+        assert decide.decide(seen, newer, policy).values == {(STACKFLOW, "title"): "newer"}
 
 
 def walk(decide: Any, situations: Iterable[Start]) -> int:

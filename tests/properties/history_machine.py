@@ -223,7 +223,7 @@ class Histories(People):
         self.world.listening = up
         self.say("the listener is %s" % ("up" if up else "down"))
 
-    @step(when=lambda self: not self.marks["upgrade"], now=st.sampled_from([True, False, False]))
+    @step(when=lambda self: not self.marks["upgrade"], now=st.booleans())
     def the_pack_is_upgraded(self, now: bool) -> None:
         """Until then, version 0.1.0 kept the links."""
         if now and go_back(self.world, self.diary):
