@@ -115,7 +115,7 @@ def decide(seen: Seen, now: Now, policy: Policy) -> Decision:
                         kept=frozenset((STACKFLOW, name) for name in now.here or ()))
     if now.here is None:
         return _without_record(seen, now, policy)
-    here_is_done = now.here["state"] in DONE_STATES
+    here_is_done = now.here.get("state") in DONE_STATES
     if now.there is None:
         if here_is_done:
             return Decision("resolved in StackFlow before PagerDuty had an incident")
@@ -170,7 +170,7 @@ def _trigger(seen: Seen, now: Now, policy: Policy, reason: str) -> Decision:
 def _one_side_done(seen: Seen, now: Now, policy: Policy, place: Decision) -> Decision:
     """One side is resolved: the later word counts, a reopening only where people said it."""
     assert now.here is not None and now.there is not None
-    is_final = now.here["state"] in FINAL_STATES
+    is_final = now.here.get("state") in FINAL_STATES
     done, opened = STACKFLOW, PAGERDUTY
     if now.there["state"] == RESOLVED:
         done, opened = PAGERDUTY, STACKFLOW
@@ -230,7 +230,7 @@ def _is_taken_there(seen: Seen, now: Now, policy: Policy) -> bool:
     person = now.here.get("acknowledgement", NOBODY) if policy.auto_acknowledge else NOBODY
     return (now.there["state"] == ACKNOWLEDGED and seen.there.get("state") != ACKNOWLEDGED and
             seen.expected.get((PAGERDUTY, "state")) != ACKNOWLEDGED and
-            now.here["state"] == "new" and person == NOBODY)
+            now.here.get("state") == "new" and person == NOBODY)
 
 
 def _place(seen: Seen, now: Now, policy: Policy) -> Decision:
