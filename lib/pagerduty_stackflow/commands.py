@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Mapping, Optional
 
+from .contents import state_fields
 from .decide import ACKNOWLEDGE, ACKNOWLEDGED, FINAL_STATES, RESOLVE, RESOLVED, Decision
 from .errors import ApiError, BadInputError
 from .incidents import is_stackflow_number
@@ -21,7 +22,7 @@ from .settings import ServiceMapping
 from .sync import (apply, create_stackflow_incident, no_record, number_of, report, settle_event,
                    settle_incident, settle_number)
 from .to_pagerduty import WriteContext, WriteLog
-from .to_stackflow import patch, state_fields
+from .to_stackflow import patch
 
 
 def acknowledge_incident(pack: Pack, incident_id: str, by: Optional[str] = None,
@@ -89,14 +90,15 @@ def write_state(pack: Pack, number: str, state: str, note: Optional[str]) -> Out
     """Write a state to a record, and a work note beside it."""
     if not pack.settings.bidirectional_sync:
         return Outcome(SKIPPED, "bidirectional_sync is off", stackflow_id=number)
-    pair, log = observe(pack, number, pack.links.read(number)[0]), WriteLog()
+    pair, log = observe(pack, number, pack.links.read(number)), WriteLog()
     if pair.record is None:
         raise no_record(number)
     if pair.record.state == state:
         return report(pair, ALREADY, "%s in StackFlow already" % state, log)
     if pair.record.state in FINAL_STATES:
         return report(pair, SKIPPED, "%s is final" % pair.record.state, log)
-    patch(pack, pair.record, state_fields(pack, pair, state, log))
+    fields, log.warnings = state_fields(pack, pair, state)
+    patch(pack, pair.record, fields)
     if note:
         pack.stackflow.add_note(number, note)
     log.writes.append("set %s to %s in StackFlow" % (number, state))
@@ -110,7 +112,7 @@ def pair_of_command(pack: Pack, incident_id: str) -> Pair:
     numbers = numbers_of(pack, incident_id)
     if not numbers:
         return Pair(Link(""), None, pack.rest.incident(incident_id))
-    pair = observe(pack, numbers[0], pack.links.read(numbers[0])[0])
+    pair = observe(pack, numbers[0], pack.links.read(numbers[0]))
     if pair.record is None and pair.incident is None:
         raise no_record(incident_id)
     return pair
@@ -126,7 +128,7 @@ def _ask(pack: Pack, incident_id: str, context: WriteContext, state: str) -> Out
     if pair.state == state:
         return report(pair, ALREADY, "%s in PagerDuty already" % state, log)
     if pair.follows and state == RESOLVED:
-        owner = pack.links.owner(pair.incident_id or "")
+        owner = pack.links.index(pair.incident_id or "").own
         return report(pair, SKIPPED, "its PagerDuty incident %s belongs to %s" % (
             pair.incident_id, owner or "another system"), log)
     pair.remembers = False

@@ -241,7 +241,7 @@ class Walk:
         """
         pack = self._pack
         incident, other = self.lists.incident_of(number)
-        stored = pack.links.read(number)[0]
+        stored = pack.links.read(number)
         given = Given(incident_id=other)
         if self._is_untouched(number, stored):
             fresh = (row is not None and row.is_complete and
@@ -270,7 +270,7 @@ class Walk:
         numbers = numbers_of(pack, incident_id)
         for number in numbers:
             if number not in self._settled:
-                stored = pack.links.read(number)[0]
+                stored = pack.links.read(number)
                 self._settle_pair(observe(pack, number, stored, Given(incident_id=incident_id)))
             self._end_earlier(number, incident_id)
         if numbers:
@@ -287,7 +287,7 @@ class Walk:
         the event and did not resolve it. One that people reopened since stays.
         """
         pack, host = self._pack, self._pack.settings.stackflow.host
-        link = pack.links.read(number)[0]
+        link = pack.links.read(number)
         newest = number_of_key(link.dedup_key, host) if link is not None else None
         if link is None or newest is None or newest[1] == 0 or is_on_its_way(pack, link):
             return

@@ -313,7 +313,7 @@ def test_a_reconcile_while_a_record_carries_on_for_another_makes_them_share_noth
     world.run_one(one)
     world.settle()
     later = world.records_of(incident)[0]["number"]
-    assert Links(Datastore(world.store)).read(later)[0].target is None
+    assert Links(Datastore(world.store)).read(later).target is None
     world.pagerduty.move(incident, world.database, world.casey)
     world.settle()
     assert world.stackflow.incident(later)["assignment_group"] == "Database Reliability"
@@ -603,7 +603,7 @@ def without_a_link(world):
     one, = waiting(world)
     kill_after(world, one, "POST /prod/api/incidents")
     number = world.records_of(incident)[0]["number"]
-    assert Links(Datastore(world.store)).read(number)[0] is None
+    assert Links(Datastore(world.store)).read(number) is None
     return number, incident
 
 
