@@ -5,7 +5,6 @@ StackFlow's records are not part of it: they pass one page at a time.
 
 from __future__ import annotations
 
-import sys
 from typing import Callable, Dict, Optional, Set
 
 from .incidents import PagerDutyIncident
@@ -32,10 +31,8 @@ class Lists:
         mapped = sorted({entry.service_id for entry in pack.settings.service_mapping})
         for incident in pack.rest.open_incidents(mapped, pack.clock.now()):
             step()
-            self.incidents[incident.id] = incident._replace(  # one copy of what many share
-                status=sys.intern(incident.status), html_url="", service_name=None,
-                service_id=sys.intern(incident.service_id or "") or None,
-                escalation_policy_id=None, escalation_policy_name=None)
+            self.incidents[incident.id] = incident._replace(
+                html_url="", service_name=None, escalation_policy_name=None)
         for incident_id, number in pack.links.every_number():
             self._belongs(incident_id, number)
         for number, what, text in pack.links.every():

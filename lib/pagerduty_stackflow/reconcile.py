@@ -98,18 +98,17 @@ class Run:
         if dry_run:
             pack.datastore.read_only()
         self.report = ReconcileReport(dry_run)
-        self._pack = pack
-        self._since = since
-        self._end = pack.clock.monotonic() + TIME_LIMIT
-        self._begun = pack.clock.now()
-        self._start = parse_time(pack.start.ensure(pack.clock)) or self._begun
+        self._pack, self._since = pack, since
+        self._begun, self._end = pack.clock.now(), pack.clock.monotonic() + TIME_LIMIT
+        start = parse_time(pack.start.ensure(pack.clock)) or self._begun
+        self._earliest = since or start
+        self._opens_young = since is not None
         self._progress = pack.progress.read() if since is None else {}
         self._settled: Set[Optional[str]] = set()
-        self._is_named = False
 
     def one(self, incident_id: str) -> None:
         """Settle the pair of one incident; NotFoundError where its side does not know it."""
-        self._is_named = True
+        self._opens_young = True
         if is_stackflow_number(incident_id):
             self._pack.stackflow.incident(incident_id)
             self._visit(incident_id, self._settle, incident_id, "")
@@ -192,9 +191,9 @@ class Run:
 
     def _records(self) -> Iterator[StackFlowIncident]:
         """StackFlow's records: those that were finished lately, then all that are open."""
-        complete = parse_time(self._progress.get("complete_at"))
-        bounds = (self._begun - DAY, complete and complete - OVERLAP, self._since)
-        bound, stackflow = min(one for one in bounds if one), self._pack.stackflow
+        complete, stackflow = parse_time(self._progress.get("complete_at")), self._pack.stackflow
+        bound = min(self._begun - DAY, (complete or self._begun) - OVERLAP,
+                    self._since or self._begun)
         for state in DONE_STATES + OPEN_STATES:
             try:
                 for record in (stackflow.changed_since(state, bound) if state in DONE_STATES else
@@ -214,7 +213,7 @@ class Run:
         """
         number, link = record.number, lists.links.get(record.number)
         incident = lists.incidents.get(lists.own_id(number) or "")
-        if lists.others(number) or incident and link and not _shows_expected(link, incident):
+        if lists.others(number) or link and incident and _is_uncertain(link, record, incident):
             return True
         if link is None and record.state not in DONE_STATES and (
                 number in lists.closed or pagerduty_id_of_mark(record.description)):
@@ -271,11 +270,14 @@ class Run:
                         pair.incident_id, link.number),
                     "see that the API key may read the service and the team of the incident")
             if record is not None and record.state not in DONE_STATES:
-                if not is_on_its_way(pack, link):
-                    self._report_lost(pair)
-                report.reason = ("triggered, and PagerDuty shows no incident yet: look again in "
-                                 "two minutes")
-                return
+                if is_on_its_way(pack, link):
+                    report.reason = ("triggered, and PagerDuty shows no incident yet: look again "
+                                     "in two minutes")
+                    return
+                lost = report_lost(pack, pair, report.dry_run)
+                if lost.is_news:
+                    report.add_writes(link.number, None, ("note", TRIGGER), lost.message)
+                raise lost
         decision = decide_pair(pack, pair)
         if TRIGGER in decision.pagerduty and record is not None and not self._objection(
                 record.created_at):
@@ -295,23 +297,17 @@ class Run:
                 report.add_writes(link.number or None, incident_id, names, decision.reason)
         report.in_step += not names
 
-    def _report_lost(self, pair: Pair) -> None:
-        error = report_lost(self._pack, pair, self.report.dry_run)
-        if error.is_news:
-            self.report.add_writes(pair.link.number, None, ("note", TRIGGER), error.message)
-        raise error
-
     def _end_earlier(self, number: str, incident_id: str) -> None:
         """Resolve an open incident that a record had before it was opened again: PagerDuty accepted
         the event and did not resolve it. One that people reopened since stays.
         """
         pack, host = self._pack, self._pack.settings.stackflow.host
-        link = pack.links.read(number)[0]
-        newest = number_of_key(link.dedup_key, host) if link else None
-        if link is None or newest is None or newest[1] == 0 or is_on_its_way(pack, link):
+        link = pack.links.read(number)[0] or Link(number)
+        newest = number_of_key(link.dedup_key, host)
+        if newest is None or newest[1] == 0 or is_on_its_way(pack, link):
             return
         keys = [number_of_key(key, host) for key in pack.rest.alerts(incident_id)]
-        if not keys or not all(key and key[0] == number and key[1] < newest[1] for key in keys):
+        if not keys or not all(key and key[0] == number and key < newest for key in keys):
             return
         incident = pack.rest.incident(incident_id)
         if incident.status == RESOLVED or last_entry(pack, incident_id, "resolve_log_entry"):
@@ -331,33 +327,33 @@ class Run:
         if created_at is None:
             raise UnreadableError("its creation time cannot be read, so nothing was opened for it",
                                   "see its created_at, and open its other side by hand")
-        if self._since is not None:
-            return "" if created_at >= self._since else "created before the given time"
-        if created_at < self._start:
-            return "created before the pack was installed"
-        if created_at > self._pack.clock.now() - YOUNG and not self._is_named:
+        if created_at < self._earliest:
+            return "created before " + ("the given time" if self._since else
+                                        "the pack was installed")
+        if created_at > self._pack.clock.now() - YOUNG and not self._opens_young:
             return "younger than two minutes: left to its own event"
         return ""
 
     def _may_be_ours(self, created_at: Optional[datetime]) -> bool:
-        """Whether to look for the other side of an incident: of one from before the first run only
-        once, as its link may have been lost with all others.
+        """Whether to look for the other side of an incident. The first round also looks for that of
+        an old one, as its link may have been lost with all others.
         """
-        if created_at is None:
-            return True
-        old = created_at < self._start
-        return not self._objection(created_at) or (old and "complete_at" not in self._progress)
+        return created_at is None or not self._objection(created_at) or (
+            "complete_at" not in self._progress and created_at < self._earliest)
 
 
-def _shows_expected(link: Link, incident: PagerDutyIncident) -> bool:
-    """Whether an open incident was neither resolved before nor reopened since, and shows what was
-    sent to it.
+def _is_uncertain(link: Link, record: StackFlowIncident, incident: PagerDutyIncident) -> bool:
+    """Whether rows leave open what became of an open incident: one that was resolved or is reopened
+    since, another write that is sent and not seen, or a row that is older than the last look.
     """
-    at, reopened_at = parse_time(link.there.get("at")), incident.reopened_at
-    if link.there.get("state") == RESOLVED or reopened_at and (at is None or reopened_at > at):
-        return False
+    here, there = parse_time(link.here.get("at")), parse_time(link.there.get("at"))
     waits = link.expected(PAGERDUTY).get("state")
-    return not link.expects or waits in ("triggered", incident.status)
+    return bool(
+        link.there.get("state") == RESOLVED or
+        link.expects and waits not in ("triggered", incident.status) or
+        incident.reopened_at and (there is None or incident.reopened_at > there) or
+        there and incident.status_changed_at and incident.status_changed_at < there or
+        here and record.updated_at and record.updated_at < here.replace(microsecond=0))
 
 
 def _values(link: Link) -> Tuple[Dict[str, str], ...]:

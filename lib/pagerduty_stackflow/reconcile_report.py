@@ -78,18 +78,17 @@ class ReconcileReport:
 
     def as_result(self) -> Dict[str, Any]:
         """Return the result of the action; ``would`` stands in place of ``done`` in a dry run."""
-        name, repaired = ("would", 0) if self.dry_run else ("done", self.repaired)
-        outcome = ALREADY if not self.repairs else SKIPPED if self.dry_run else DONE
-        reason = "%d of %d pairs in sync, %d %s" % (
-            self.in_step, self.pairs, self.repaired,
-            "would be repaired" if self.dry_run else "repaired")
+        name, words, outcome, repaired = (
+            ("would", "would be repaired", SKIPPED, 0) if self.dry_run else
+            ("done", "repaired", DONE, self.repaired))
+        reason = "%d of %d pairs in sync, %d %s" % (self.in_step, self.pairs, self.repaired, words)
         reason += ", %d failed" % self.failed if self.failed else ""
         if self.error_of_run is not None:
             reason += "; ended by an error"
         elif not self.complete:
             reason += "; stopped at its time limit, the next run goes on"
-        return {"outcome": outcome, "reason": reason, "stackflow_id": None,
-                "pagerduty_incident_id": None, "dedup_key": None, "warnings": self.warnings,
-                "pairs": self.pairs, "in_step": self.in_step, "repaired": repaired,
-                "failed": self.failed, "requests": self.requests, "complete": self.complete,
-                name: self.repairs, "failures": self.failures}
+        return {"outcome": outcome if self.repairs else ALREADY, "reason": reason,
+                "stackflow_id": None, "pagerduty_incident_id": None, "dedup_key": None,
+                "warnings": self.warnings, "pairs": self.pairs, "in_step": self.in_step,
+                "repaired": repaired, "failed": self.failed, "requests": self.requests,
+                "complete": self.complete, name: self.repairs, "failures": self.failures}
