@@ -194,10 +194,10 @@ def finished(state):
 
 
 for one in ("resolved", "cancelled"):
-    drift("resolve", costs=4)(finished(one))
+    drift("resolve", costs=3)(finished(one))
 
 
-@drift("resolve", costs=4)
+@drift("resolve", costs=3)
 def resolved_and_closed(world):
     number, incident_id = world.pair()
     world.stackflow.set_state(number, "resolved")
@@ -212,7 +212,7 @@ def resolved_born_in_pagerduty(world):
     return expect(world, number, incident_id, "resolved", "resolved")
 
 
-@drift("resolve", costs=4)
+@drift("resolve", costs=3)
 def resolved_days_ago(world):
     number, incident_id = world.pair()
     world.stackflow.set_state(number, "resolved")
@@ -359,7 +359,7 @@ def moved_to_a_service_that_nobody_mapped_and_resolved(world):
     return expect(world, number, incident_id, "resolved", "resolved")
 
 
-@drift(costs=2)
+@drift(costs=3)
 def merged_into_another_pair(world):
     first, target = world.pair()
     second, source = world.pair()
@@ -437,7 +437,7 @@ def handed_over_and_acknowledged_in_pagerduty(world):
 
 # On both sides.
 
-@drift("resolve", costs=4)
+@drift("resolve", costs=3)
 def resolved_beside_an_acknowledgement_in_pagerduty(world):
     number, incident_id = world.pair()
     world.pagerduty.acknowledge(incident_id, world.casey)
@@ -488,7 +488,7 @@ def forgotten_and_resolved_in_pagerduty(world):
     return expect(world, number, incident_id, "resolved", "resolved")
 
 
-@drift("resolve", costs=8)
+@drift("resolve", costs=7)
 def forgotten_and_resolved(world):
     number, incident_id = world.pair()
     world.forget(number, incident_id)

@@ -192,7 +192,7 @@ def test_a_row_that_is_older_than_the_last_look_is_not_remembered(world):
         world.act("set_stackflow_state", incident_id=incident_id, state="in_progress")
     meanwhile(world, "GET /incidents?", lambda: meanwhile(world, "datastore", event))
     assert world.reconcile()["done"] == []
-    link = Links(Datastore(world.store)).read(number)[0]
+    link = Links(Datastore(world.store)).read(number)
     assert link.there["state"] == "acknowledged"
     assert world.sf_writes(number) == ["in_progress"]
 
@@ -207,7 +207,7 @@ def test_a_row_that_an_events_run_overtook_is_not_remembered(world):
     meanwhile(world, "GET /prod/api/incidents?state=new", lambda: meanwhile(
         world, "datastore", event))  # the list shows the person before
     world.reconcile()
-    link = Links(Datastore(world.store)).read(number)[0]
+    link = Links(Datastore(world.store)).read(number)
     assert link.here["acknowledgement"] == OUTSIDER
 
 

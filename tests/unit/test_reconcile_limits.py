@@ -8,7 +8,7 @@ import pytest
 from drifts import CASEY, GROUP, LATER, Deaf
 
 from pagerduty_stackflow import reconcile as reconcile_module
-from pagerduty_stackflow import commands, sync
+from pagerduty_stackflow import commands
 from pagerduty_stackflow.datastore import PREFIX
 from pagerduty_stackflow.errors import BadInputError, ConfigError, DatastoreError
 from pagerduty_stackflow.pack import Pack
@@ -216,7 +216,7 @@ def test_what_was_sent_by_a_clock_that_was_set_back_since_is_missed_all_the_same
     ahead = Pack(world.settings, world.store, PackClock(world, 3600), world.session)
     if lost == "trigger":
         world.pagerduty.maintenance(world.api)
-        sync.trigger_incident(ahead, world.record())
+        commands.trigger_incident(ahead, world.record())
     else:
         number, incident_id = world.pair()
         world.stackflow.set_state(number, "resolved")
