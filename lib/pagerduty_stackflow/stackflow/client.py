@@ -135,7 +135,8 @@ class StackFlowClient:
 
         def find() -> Optional[Note]:
             return next((_note(row) for row in self.pages(path) if any(
-                plain(value) == plain(text) for value in row.values())), None)
+                isinstance(value, str) and plain(value) == plain(text)
+                for value in row.values())), None)
 
         return write_once(write, find, look_first).id
 
