@@ -10,15 +10,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import math
 import re
 from typing import Any, Dict, Sequence, Tuple
 
+from .. import secrets_manager
 from ..answers import STACKFLOW
 from ..credentials import Secrets, digest, json_fields
 from ..deliveries import as_object
 from ..errors import ApiError, CredentialsError, PackError
-from ..secrets_manager import SecretName, fetch
+from ..secrets_manager import SecretName
 from ..settings import Settings, StackFlowAuth
 from ..transport import Call, Transport
 
@@ -90,7 +90,7 @@ class TokenSource:
         try:
             seconds = float(str(lifetime))  # some servers send text
         except ValueError:
-            seconds = math.nan
+            seconds = 0
         return token, min(seconds, LONGEST) - MARGIN if seconds > 0 else UNKNOWN_LIFETIME
 
     def _client_credentials(self) -> Call:
@@ -118,7 +118,8 @@ class TokenSource:
                   ("client_secret", "username", "password") if getattr(auth, name)}
         if all(name in values for name in NEEDS[auth.method]):
             return values
-        return dict(self._fields(fetch(self._secret_name(), self._settings)), **values)
+        text = secrets_manager.fetch(self._secret_name(), self._settings)
+        return dict(self._fields(text), **values)
 
     def _secret_name(self) -> SecretName:
         if not self._auth.secret:
