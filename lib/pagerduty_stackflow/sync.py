@@ -264,6 +264,8 @@ def _remember(pack: Pack, pair: Pair, decision: Decision) -> bool:
     if created or not pair.wrote:
         return created
     found = pack.links.read(link.number)
+    if found is not None and TRIGGER in decision.pagerduty and found != link:
+        pagerduty.repeat(pack, found)
     if found is not None and found.waiting:
         pack.links.stop_waiting(link.number)
         return True

@@ -117,6 +117,9 @@ def trigger(pack: Pack, pair: Pair, decision: Decision, context: WriteContext) -
     assert record is not None
     entry = route_for_opening(pack.settings, record.assignment_group, record.category).mapping
     key, found = _next_key(pack, pair)
+    before, resolves = pair.incident, pair.link.expected(PAGERDUTY).get("state") == RESOLVED
+    if before is not None and before.status != RESOLVED and resolves:
+        pack.rest.set_status(before.id, RESOLVED)  # its event may be lost: one incident is enough
     link = Link(record.number, dedup_key=key, here=pair.link.here,
                 key_fingerprint=fingerprint(entry.integration_key),
                 unseen=pair.link.unseen if key == pair.link.dedup_key else None,
@@ -129,16 +132,25 @@ def trigger(pack: Pack, pair: Pair, decision: Decision, context: WriteContext) -
         if ACKNOWLEDGE in decision.pagerduty and found.status == TRIGGERED:
             acknowledge(pack, pair, context)
         return
-    log.warnings += send_trigger(pack, record, entry, key, context.severity)
-    log.add(TRIGGER, "triggered a PagerDuty incident on service %s" % entry.service_name)
-    if ACKNOWLEDGE in decision.pagerduty:
-        pack.events.acknowledge(entry.integration_key, key)
-        log.add(ACKNOWLEDGE, "acknowledged it")
-    pair.link, pair.state = link, ACKNOWLEDGED if ACKNOWLEDGE in decision.pagerduty else TRIGGERED
+    pair.link = link
     pair.link = seen_now(pair)
-    # Afterwards: a run beside this one shall not send an event for an alert that is not there yet.
+    pair.state = ACKNOWLEDGED if ACKNOWLEDGE in decision.pagerduty else TRIGGERED
     with expecting(pack, pair, PAGERDUTY, {"state": pair.state}):
-        pass
+        log.warnings += send_trigger(pack, record, entry, key, context.severity)
+        log.add(TRIGGER, "triggered a PagerDuty incident on service %s" % entry.service_name)
+        if pair.state == ACKNOWLEDGED:
+            pack.events.acknowledge(entry.integration_key, key)
+            log.add(ACKNOWLEDGE, "acknowledged it")
+
+
+def repeat(pack: Pack, link: Link) -> None:
+    """Send again the event that another run sent while this one triggered: PagerDuty drops what
+    comes before the trigger.
+    """
+    state, key = link.expected(PAGERDUTY).get("state"), event_key(pack.settings, link)
+    if key is not None and state in (ACKNOWLEDGED, RESOLVED):
+        send = pack.events.acknowledge if state == ACKNOWLEDGED else pack.events.resolve
+        send(key, link.dedup_key or "")
 
 
 def _next_key(pack: Pack, pair: Pair) -> Tuple[str, Optional[PagerDutyIncident]]:
