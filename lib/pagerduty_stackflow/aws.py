@@ -31,8 +31,8 @@ class AwsFailure(NamedTuple):
 
 
 Table = Sequence[Tuple[str, AwsFailure]]
-"""Patterns and what they mean; the first that fits counts. They are matched with "<error code>:
-<AWS's message>", or with the names of an exception and its bases, separated by blanks.
+"""Patterns of "<error code>: <AWS's message>", or of the names of an exception and its bases, and
+what they mean; the first that fits counts.
 """
 NO_CREDENTIALS = AwsFailure(
     "no AWS credentials",

@@ -1,7 +1,6 @@
-"""Where keys and tokens come from: the config, or AWS Secrets Manager behind a short cache.
+"""Keys and tokens, from the config or from AWS Secrets Manager behind a short cache.
 
-Every action is a process of its own, so the cache is in StackStorm's datastore too, encrypted or
-not at all.
+Every action is a process of its own, so the cache is in StackStorm's datastore too, if encrypted.
 """
 
 from __future__ import annotations
@@ -40,10 +39,9 @@ class _Entry(NamedTuple):
 
 
 class Secrets:
-    """Keys and tokens. Nothing is read before the first call, and a failure of the datastore costs
-    a fetch and nothing else.
+    """Keys and tokens, read at the first call; a failure of the datastore costs only a fetch.
 
-    ``store`` is StackStorm's datastore service, which raises whatever its HTTP client raises.
+    ``store`` is StackStorm's datastore service, which raises any error of its HTTP client.
     """
 
     def __init__(self, settings: Settings, store: Any, clock: Clock) -> None:

@@ -29,8 +29,7 @@ USER_AGENT = "stackstorm-pagerduty_stackflow"
 
 
 class OutcomeUnknownError(ApiError):
-    """A write got no usable answer, so it may have been done: read the record before trying again.
-    """
+    """A write got no usable answer, so it may have been done: read the record before a retry."""
 
     kind = "outcome_unknown"
 

@@ -26,10 +26,7 @@ LIMIT_REACHED = 2019
 
 @dataclass(frozen=True)
 class Service:
-    """A service; ``status`` is active, warning, critical, maintenance or disabled.
-
-    ``integrations`` are pairs of a type and a key, which is None if PagerDuty does not show it.
-    """
+    """A service; ``integrations`` are pairs of a type and a key, None if PagerDuty hides it."""
 
     id: str
     name: str
@@ -40,10 +37,7 @@ class Service:
 
 
 class OnCall(NamedTuple):
-    """A person who is on call now at a level of an escalation policy, counted from 1.
-
-    ``until`` is None if the duty has no end.
-    """
+    """A person on call now at a level, from 1, of a policy; ``until`` is None without an end."""
 
     policy_id: str
     level: int
@@ -56,11 +50,9 @@ class OnCall(NamedTuple):
 
 @dataclass(frozen=True)
 class Subscription:
-    """A webhook subscription: the URL that it calls, and for which events.
+    """A webhook subscription; ``scope`` is `account`, `service` or `team`.
 
-    ``scope`` is `account`, `service` or `team`; ``service_id`` is set if it is `service`.
-    ``temporarily_disabled``: PagerDuty switched it off for 24 hours, as the other side refused
-    three deliveries (Webhooks Overview).
+    ``temporarily_disabled``: PagerDuty switched it off for 24 hours after three refused deliveries.
     """
 
     id: str

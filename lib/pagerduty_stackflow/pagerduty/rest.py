@@ -38,9 +38,7 @@ Inner = TypeVar("Inner", Dict[str, Any], List[Any])
 
 
 class Alert(NamedTuple):
-    """``service_id``: the service whose integration opened it, where PagerDuty tells; it stays when
-    the incident moves (List Alerts, `integration`).
-    """
+    """An alert; ``service_id`` is the service that opened it, even after the incident moved."""
 
     service_id: Optional[str]
     status: Optional[str]
@@ -90,8 +88,8 @@ class RestClient:
     def _open_incidents(self, services: Params, now: datetime) -> Iterator[PagerDutyIncident]:
         """Return the open incidents of one batch of services, the oldest first.
 
-        If there are more than the offset limit allows, the list goes on in windows that start at
-        the creation time of the last row. Incidents of that second come twice.
+        Beyond the offset limit it lists windows, each from the creation time of the last row on.
+        Incidents of that second come twice.
         """
         wanted = (("statuses[]", "triggered"), ("statuses[]", "acknowledged"),
                   ("sort_by", "created_at:asc"), *services)
@@ -160,9 +158,7 @@ class RestClient:
         return [_note(row) for row in sorted(rows, key=lambda row: str(row.get("created_at")))]
 
     def add_note(self, incident_id: str, text: str, look_first: bool = False) -> Optional[str]:
-        """Write a note on an incident, once (:func:`write_once`), and return its id. With
-        ``look_first``, for a step that may be repeated, look for it before the first write.
-        """
+        """Write a note on an incident by :func:`write_once`, and return its id."""
         def write() -> Note:
             self._before_note(incident_id, text)
             body = self.call("POST", "/incidents/%s/notes" % incident_id,

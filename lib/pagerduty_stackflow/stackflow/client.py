@@ -123,9 +123,7 @@ class StackFlowClient:
                                              key=lambda row: str(row.get("created_at") or ""))]
 
     def add_note(self, number: str, text: str, look_first: bool = False) -> Optional[str]:
-        """Add a work note, once (:func:`write_once`), and return its id if StackFlow shows one.
-        With ``look_first``, for a step that may be repeated, look for it before the first write.
-        """
+        """Add a work note by :func:`write_once`, and return its id if StackFlow shows one."""
         path = "/incidents/%s/notes" % number
 
         def write() -> Note:
@@ -232,6 +230,6 @@ def _note(row: Mapping[str, Any]) -> Note:
 
 
 def _no_answer(what: str) -> ApiError:
-    """An answer without what was asked for is no proof of absence."""
+    """Return the error for an answer without its data: it proves no absence."""
     return ApiError("StackFlow's answer holds no %s" % what,
                     "check stackflow.instance_url and stackflow.api_path", True, STACKFLOW)
