@@ -30,12 +30,10 @@ def may_retry(status: int) -> bool:
 
 
 def pause(status: int, headers: Mapping[str, str], now: float) -> Optional[float]:
-    """Return the seconds, above 0, that the server asks to wait, or None.
+    """Return the seconds, above 0, that the server asks to wait, or None; ``now`` in epoch seconds.
 
-    ``headers`` are compared without case, ``now`` is in epoch seconds. Both sides send their rate
-    limit with every answer, so it counts after a 429 alone: `ratelimit-reset` in seconds
-    (PagerDuty REST API, Rate Limits) before `Retry-After` in seconds or as a date, and
-    `X-RateLimit-Reset` in epoch seconds (StackFlow api/rate-limits-errors.html) behind it.
+    Every answer shows the rate limit, so it counts after a 429 alone: `ratelimit-reset` in seconds
+    (PagerDuty), then `Retry-After`, then `X-RateLimit-Reset` in epoch seconds (StackFlow).
     """
     after = headers.get("Retry-After")
     waits = [_seconds(after), _until(after, now)]
@@ -46,10 +44,7 @@ def pause(status: int, headers: Mapping[str, str], now: float) -> Optional[float
 
 
 def pause_before_next(headers: Mapping[str, str], now: float) -> Optional[float]:
-    """Return the seconds until the next call, if an answer says that its rate limit is used up.
-
-    One second is added, as nobody knows how the servers round.
-    """
+    """Return the seconds until the next call if the rate limit is used up, and one for rounding."""
     wait = None
     if _seconds(headers.get("ratelimit-remaining")) == 0:
         wait = _seconds(headers.get("ratelimit-reset"))
@@ -84,11 +79,10 @@ def parse(text: bytes) -> Any:
 
 
 def server_message(body: Any) -> Tuple[str, Union[int, str, None]]:
-    """Return the server's own words and its error code, from any shape that the systems use.
+    """Return the server's own words and its error code.
 
     PagerDuty: `error` as an object, a string or a list, or the Events API's `message` and `errors`.
-    StackFlow: `error` as a string beside `code`, or as an object; its Cognito names the error in
-    `__type`.
+    StackFlow: `error` as a string beside `code`, or as an object; Cognito: `__type`.
     """
     if not isinstance(body, dict):
         return "", None
@@ -156,9 +150,7 @@ PROXY_HINT = ("check the proxy that the variables HTTPS_PROXY and HTTP_PROXY of 
 
 
 def page_error(system: str, what: str, status: int) -> ApiError:
-    """Return the error of a refusal that is an HTML page, which no API sends. It has no status, as
-    the API itself said nothing.
-    """
+    """Return the error of an HTML page. It has no status, as no API sends one."""
     return ApiError("%s: %d with an HTML page: the answer did not come from the API of %s" % (
         what, status, system), PROXY_HINT if status == 407 else
         "ask whoever runs the firewall or proxy in front of %s to let this host through, and check "

@@ -21,9 +21,8 @@ Result = TypeVar("Result")
 
 
 class AwsFailure(NamedTuple):
-    """Why a call failed, what the operator does next, and whether waiting helps.
-
-    AWS's own message is left out: it quotes ids and, for a wrong signature, the session token.
+    """Why a call failed, what to do, and whether waiting helps; without AWS's own message, which
+    may quote the session token.
     """
 
     message: str
@@ -32,8 +31,8 @@ class AwsFailure(NamedTuple):
 
 
 Table = Sequence[Tuple[str, AwsFailure]]
-"""Patterns and what they mean; the first that fits counts. They are matched with "<error code>:
-<AWS's message>", or with the names of an exception and its bases, separated by blanks.
+"""Patterns of "<error code>: <AWS's message>", or of the names of an exception and its bases, and
+what they mean; the first that fits counts.
 """
 NO_CREDENTIALS = AwsFailure(
     "no AWS credentials",
@@ -95,10 +94,9 @@ def make_client(service: str, region: str, settings: Settings, wait: float = 0.0
 
 def call_aws(permission: str, call: Callable[[], Result],
              own: Table = ()) -> Union[Result, AwsFailure]:
-    """Return what ``call`` returns, or why it failed.
+    """Return what ``call`` returns, or why it failed: a raised error would be chained to a secret.
 
-    It raises nothing, so that no error of the pack is chained to an exception with a secret.
-    ``permission`` is the operation as a policy names it, ``own`` what its own error codes mean.
+    ``permission`` is the operation as a policy names it, ``own`` explains its own error codes.
     """
     try:
         return call()

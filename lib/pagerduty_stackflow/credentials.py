@@ -1,7 +1,6 @@
-"""Where keys and tokens come from: the config, or AWS Secrets Manager behind a short cache.
+"""Keys and tokens, from the config or from AWS Secrets Manager behind a short cache.
 
-Every action is a process of its own, so the cache is in StackStorm's datastore too, encrypted or
-not at all.
+Every action is a process of its own, so the cache is in StackStorm's datastore too, if encrypted.
 """
 
 from __future__ import annotations
@@ -40,10 +39,9 @@ class _Entry(NamedTuple):
 
 
 class Secrets:
-    """Keys and tokens. Nothing is read before the first call, and a failure of the datastore costs
-    a fetch and nothing else.
+    """Keys and tokens, read at the first call; a failure of the datastore costs only a fetch.
 
-    ``store`` is StackStorm's datastore service, which raises whatever its HTTP client raises.
+    ``store`` is StackStorm's datastore service, which raises any error of its HTTP client.
     """
 
     def __init__(self, settings: Settings, store: Any, clock: Clock) -> None:
@@ -54,9 +52,9 @@ class Secrets:
         self._usable = True
 
     def api_key(self, refused: bool = False) -> str:
-        """Return the PagerDuty REST key; if PagerDuty ``refused`` the last one, not from a cache.
+        """Return the PagerDuty REST key; a fresh one if PagerDuty ``refused`` the last.
 
-        Raises CredentialsError, also for a refused key of the config: there is no fresh one then.
+        Raises CredentialsError, also for a refused key of the config.
         """
         settings = self._settings.pagerduty
         if not settings.api_key:
@@ -76,25 +74,20 @@ class Secrets:
         if it has not changed. Raises CredentialsError.
         """
         def make(last: str) -> Tuple[str, float]:
-            found = pick(self.fetch(name))
+            found = pick(secrets_manager.fetch(name, self._settings))
             if found == last:
                 self._clock.sleep(LAG)
-                found = pick(self.fetch(name))
+                found = pick(secrets_manager.fetch(name, self._settings))
             return found, LIFETIME
 
         return self.cached("%s.%s" % (name.setting, digest(
             name.id, self._settings.aws.region, self._settings.aws.endpoint_url)), make, refused)
 
-    def fetch(self, name: SecretName) -> str:
-        """Read the text of a secret, past the cache; raises CredentialsError."""
-        return secrets_manager.fetch(name, self._settings)
-
     def cached(self, name: str, make: Callable[[str], Tuple[str, float]], refused: bool = False,
                made_from: str = "") -> str:
-        """Return the kept value or, if it has ended or the server ``refused`` it, a new one.
+        """Return the kept value of the same ``made_from``; a new one after its end or a refusal.
 
-        ``make`` gets the refused value, if any, and returns a new one with its seconds. A value
-        with another ``made_from`` is not used.
+        ``make`` gets the refused value, if any, and returns a new one with its seconds.
         """
         def is_good(entry: _Entry) -> bool:
             return (bool(entry.value) and entry.made_from == made_from and
@@ -147,11 +140,9 @@ def digest(*parts: Optional[str]) -> str:
 
 def send_signed(send: Callable[[bool], Any], refusals: Sequence[int],
                 refused: Callable[[ApiError], PackError]) -> Any:
-    """Send a request and, if the server refuses its key or token, once more with a fresh one.
+    """Send a request and, after a status of ``refusals``, once more with a fresh key or token.
 
-    ``send(fresh)`` sends it. ``refusals`` are the statuses that concern the key or token, and
-    ``refused`` makes the final error. A 403 says that the key is known, so it decides even if there
-    is no fresh key.
+    ``send(fresh)`` sends it, and ``refused`` makes the final error.
     """
     try:
         return send(False)
@@ -162,7 +153,7 @@ def send_signed(send: Callable[[bool], Any], refusals: Sequence[int],
     try:
         return send(True)
     except CredentialsError as error:
-        if first.status == 403:
+        if first.status == 403:  # the server knows the key, so its answer counts
             raise refused(first) from None
         raise CredentialsError("%s (%s)" % (error.message, first.message), error.hint,
                                error.retryable) from None
@@ -173,8 +164,8 @@ def send_signed(send: Callable[[bool], Any], refusals: Sequence[int],
 
 
 def pick_api_key(text: str) -> str:
-    """Return the REST key in a secret's text: the text itself, or the field of a JSON object that
-    is named like one, or its only text. Raises CredentialsError.
+    """Return the REST key in a secret: its text, or a JSON object's field of such a name, or its
+    only text. Raises CredentialsError.
     """
     where = "the secret of pagerduty.api_key_secret"
     fields = json_fields(text, where, "key")
@@ -189,7 +180,7 @@ def pick_api_key(text: str) -> str:
 
 
 def check_api_key(key: str, where: str) -> None:
-    """Raise CredentialsError for what is no REST key; it names ``where`` and never the key."""
+    """Raise CredentialsError for a text that is no REST key; it names ``where``, never the key."""
     if ROUTING_KEY.fullmatch(key):
         raise CredentialsError(
             "%s holds 32 characters: that is an integration key, not a REST API key" % where,
@@ -209,11 +200,10 @@ def json_fields(text: str, where: str, plain: str = "") -> Dict[str, str]:
     """
     if not text.lstrip().startswith("{"):
         return {plain: text.strip()} if plain else {}
-    data, problem = {}, "holds no text in its JSON"
     try:
-        data = json.loads(text)
+        data, problem = json.loads(text), "holds no text in its JSON"
     except (ValueError, RecursionError):
-        problem = "is not valid JSON"
+        data, problem = {}, "is not valid JSON"
     fields = {name: value.strip() for name, value in data.items()
               if isinstance(value, str) and value.strip()}
     if fields:

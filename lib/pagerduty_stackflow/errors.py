@@ -10,8 +10,8 @@ from typing import Any, Dict, Optional
 class PackError(Exception):
     """Base of every error that the pack raises on purpose.
 
-    ``kind`` is a short constant for rules and dashboards, ``hint`` what the operator does next,
-    ``retryable`` whether the same call may succeed later without anybody changing anything.
+    ``kind`` is a short constant for rules and dashboards, ``hint`` the operator's next step,
+    ``retryable`` whether the same call may succeed later.
     """
 
     kind = "error"
@@ -110,8 +110,7 @@ class RoutingKeyError(ApiError):
 
 
 class ConflictError(ApiError):
-    """Somebody else moved the record between our read and our write: read again and decide again.
-    """
+    """Somebody else changed the record between our read and our write: read and decide again."""
 
     kind = "conflict"
 
@@ -121,8 +120,7 @@ AGAIN = "run it again: it reads both sides anew"
 
 
 def describe(error: BaseException) -> str:
-    """Return the message and hint of an error of ours; of any other its type, as its text may hold
-    a secret.
+    """Return an error's message and hint; of a foreign error its type, as its text may be secret.
     """
     if not isinstance(error, PackError):
         return type(error).__name__

@@ -1,6 +1,4 @@
-"""What an incident is on both sides, how they are told apart, and the marks by which a pair
-recognises itself.
-"""
+"""Incidents of both sides, their ids and times, and the marks that join them to a pair."""
 
 import hashlib
 import re
@@ -45,12 +43,10 @@ splits words.
 
 
 def is_stackflow_number(incident_id: str) -> bool:
-    """Return True for a StackFlow number, False for a PagerDuty id; BadInputError for anything
-    else.
-    """
-    if isinstance(incident_id, str) and STACKFLOW_NUMBER.match(incident_id):
+    """Return True for a StackFlow number, False for a PagerDuty id; else raise BadInputError."""
+    if STACKFLOW_NUMBER.match(str(incident_id)):
         return True
-    if isinstance(incident_id, str) and PAGERDUTY_ID.match(incident_id):
+    if PAGERDUTY_ID.match(str(incident_id)):
         return False
     if re.fullmatch(r"#?[0-9]+", str(incident_id)):
         raise BadInputError("%s looks like the number of a PagerDuty incident, not its id" %
@@ -63,9 +59,7 @@ def is_stackflow_number(incident_id: str) -> bool:
 
 
 def dedup_key(host: str, number: str, reopened: int = 0, end: str = "") -> str:
-    """The deterministic key under which an incident is triggered, the n-th time after a reopening
-    with `:<n>`.
-    """
+    """Return the key under which the pack triggers an incident; after reopenings with a count."""
     key = "stackflow:%s:%s%s%s" % (host, number, ":%d" % reopened if reopened else "", end)
     if len(key) <= DEDUP_KEY_LIMIT:
         return key
@@ -73,22 +67,21 @@ def dedup_key(host: str, number: str, reopened: int = 0, end: str = "") -> str:
 
 
 def number_of_key(key: Any, host: str) -> Optional[Tuple[str, int]]:
-    """Number and count of reopenings of a dedup key of ours; None for a last resort's and for
-    anybody else's key.
+    """Return number and reopenings of a dedup key of ours; None for any other or a last resort's.
     """
     known = _parts_of_key(key, host)
     return known[:2] if known and not known[2] else None
 
 
 def record_of_key(key: Any, host: str) -> Optional[str]:
-    """The number that a dedup key of ours belongs to, a last resort's too; None for anybody else's.
-    """
+    """Return the number of a dedup key of ours, a last resort's too; None for any other key."""
     known = _parts_of_key(key, host)
     return known[0] if known else None
 
 
 def last_resort_key(host: str, number: str, key: Optional[str]) -> str:
-    """The dedup key of the last resort beside ``key``, the pair's own; None: born in PagerDuty."""
+    """Return the key of the last resort beside the pair's own; that is None if born in PagerDuty.
+    """
     known = number_of_key(key, host)
     return dedup_key(host, number, known[1] if known else 0, LAST_RESORT)
 
@@ -102,41 +95,34 @@ def _parts_of_key(key: Any, host: str) -> Optional[Tuple[str, int, str]]:
 
 
 def is_own_key(key: str, host: str) -> bool:
-    """Whether a dedup key has the form of the pack's own, whatever stands behind the host."""
+    """Tell whether a dedup key starts as the pack's own do."""
     return any(key.startswith("stackflow:%s:" % one)
                for one in (host, hashlib.sha256(host.encode()).hexdigest()))
 
 
 def record_url(instance_url: str, number: str) -> str:
-    """Where a person finds the record; sent as `client_url`, and recognised again in webhooks."""
+    """Return a record's address: the `client_url` that webhooks bring back."""
     return "%s/incidents/%s" % (instance_url, number)
 
 
 def number_of_url(url: Any, host: str) -> Optional[str]:
-    """The number in a record's URL on this instance; None for any other URL."""
-    if not isinstance(url, str):
-        return None
+    """Return the number in a record's URL on this instance; None for any other URL."""
     try:
-        parts = urlsplit(url)
-        hostname = parts.hostname
+        parts = urlsplit(_text(url) or "")
+        last = parts.path.rstrip("/").rpartition("/")[2]
+        return last if parts.hostname == host and STACKFLOW_NUMBER.match(last) else None
     except ValueError:
         return None
-    last = parts.path.rstrip("/").rpartition("/")[2]
-    return last if hostname == host and STACKFLOW_NUMBER.match(last) else None
 
 
 def mark(pagerduty_id: str) -> str:
-    """The line in a record's description that says which PagerDuty incident it was created for."""
+    """Return the line of a description that names the PagerDuty incident of a record."""
     return MARK + pagerduty_id
 
 
 def pagerduty_id_of_mark(description: Any) -> Optional[str]:
-    """The PagerDuty id in a description's mark; the last mark counts, as titles of other systems
-    stand before it.
-    """
-    if not isinstance(description, str):
-        return None
-    found = re.findall(r"(?m)^" + MARK + r"(%s)\s*$" % PAGERDUTY_ID_FORM, description)
+    """Return the PagerDuty id in a description's last mark: before it stand foreign titles."""
+    found = re.findall(r"(?m)^" + MARK + r"(%s)\s*$" % PAGERDUTY_ID_FORM, _text(description) or "")
     return found[-1] if found else None
 
 
@@ -149,41 +135,38 @@ class Note(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What a mark calls it: its id, or a digest of its words where no id can stand as a word.
-        """
+        """Return its name in a mark: its id, or a digest of its text if the id is no word."""
         if self.id and re.fullmatch(r"[A-Za-z0-9_.:-]{1,64}", self.id):
             return self.id
         return "sha256-" + note_digest(self.text)
 
 
 def plain(text: Any) -> str:
-    """A text without regard to its white space, which may be changed on the way."""
+    """Return a text with single blanks: servers may change its white space."""
     return " ".join(str(text).split())
 
 
 def note_digest(text: str) -> str:
-    """A short name of a note's words, fit for a key of the datastore."""
+    """Return a short name of a note's words, fit for a key of the datastore."""
     return hashlib.sha256(plain(text).encode()).hexdigest()[:32]
 
 
 def note_mark(system: str, name: str) -> str:
-    """The last line of a copied note: which note of which system it is a copy of."""
+    """Return the last line of a copied note, which names its original."""
     return "%s-Note-Id: %s" % (system, name)
 
 
 def note_of_mark(text: str, system: str) -> Optional[str]:
-    """The name of the note that a text ends up as a copy of; None where it does not say so."""
+    """Return the name of a copied note's original; None if the text is no copy."""
     found = re.search(r"(?:^|\s)%s-Note-Id:\s+(\S+)\s*\Z" % system, text)
     return found.group(1) if found else None
 
 
 def parse_time(text: Any) -> Optional[datetime]:
-    """An ISO 8601 stamp as aware UTC; None where it is absent or unreadable, or stands for "never"
-    as the first and the last year do: nothing could be added to those or taken away.
+    """Return an ISO 8601 stamp as aware UTC; None if it is unreadable, or of the first or last
+    year, which stand for "never" and would overflow.
     """
-    if not isinstance(text, str):
-        return None
-    match = STAMP.fullmatch(text.strip())
+    match = STAMP.fullmatch((_text(text) or "").strip())
     if match is None:
         return None
     day, clock, fraction, zone = match.groups()
@@ -199,28 +182,24 @@ def parse_time(text: Any) -> Optional[datetime]:
 
 
 def format_time(stamp: datetime) -> str:
-    """An aware time as ISO 8601 UTC with `Z`, in microseconds."""
+    """Return an aware time as ISO 8601 UTC with `Z`, in microseconds."""
     return stamp.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def priority_named(text: Optional[str]) -> Optional[str]:
-    """Return a priority as PRIORITIES spells it, without regard to letter case; other names as they
-    are.
-    """
+    """Return a priority as PRIORITIES spells it, and other names as they are."""
     name = (text or "").strip().upper()
     return name if name in PRIORITIES else text
 
 
 def reaches(priority: Optional[str], threshold: str) -> bool:
-    """Whether a priority is at or above the threshold; an unknown priority is below any."""
+    """Tell whether a priority is at or above the threshold; an unknown one never is."""
     name = priority_named(priority)
     return name in PRIORITIES and PRIORITIES.index(name) <= PRIORITIES.index(threshold)
 
 
 class StackFlowIncident(NamedTuple):
-    """A StackFlow record; ``state`` is canonical, ``fields`` holds all fields as StackFlow sent
-    them.
-    """
+    """A StackFlow record; ``state`` is canonical, ``fields`` holds all fields of the answer."""
 
     number: str
     state: str
@@ -237,9 +216,7 @@ class StackFlowIncident(NamedTuple):
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "StackFlowIncident":
-        """From a record whose state is canonical already (`stackflow.client` and
-        `stackflow.webhooks` see to that).
-        """
+        """Read a record of `stackflow.records.canonical_record`."""
         def text(name: str) -> Optional[str]:
             return _text(record.get(name))
 
@@ -254,15 +231,16 @@ class StackFlowIncident(NamedTuple):
 
     @property
     def is_complete(self) -> bool:
-        """Whether the record holds every field that a decision needs; a webhook may carry less."""
+        """Whether it holds every field that a decision needs; a webhook may bring fewer."""
         return all(name in self.fields for name in ESSENTIAL_FIELDS)
 
 
 class PagerDutyIncident(NamedTuple):
-    """A PagerDuty incident as REST shows it; ``merged_into`` is the target's id where a merge
-    resolved it, ``assignments`` are ids of users and since when (ISO 8601), ``acknowledgers`` ids
-    of users, or of services for events. ``reopened_at`` may be missing in an answer: None does not
-    say that the incident was never opened again.
+    """A PagerDuty incident as REST shows it.
+
+    ``merged_into`` is the target's id after a merge. ``assignments`` are ids of users and since
+    when (ISO 8601), ``acknowledgers`` ids of users, or of services for events. Without
+    ``reopened_at`` it may have been reopened all the same.
     """
 
     id: str
@@ -284,12 +262,12 @@ class PagerDutyIncident(NamedTuple):
 
     @property
     def assignees(self) -> Tuple[str, ...]:
-        """Ids of the users who have it."""
+        """Return the ids of its assignees, sorted."""
         return tuple(sorted(user for user, _ in self.assignments))
 
     @classmethod
     def from_rest(cls, data: Mapping[str, Any]) -> "PagerDutyIncident":
-        """From the `incident` object of PagerDuty's REST API."""
+        """Read the `incident` object of PagerDuty's REST API."""
         service = _object(data.get("service"))
         priority = _object(data.get("priority"))
         policy = _object(data.get("escalation_policy"))
@@ -313,13 +291,10 @@ class PagerDutyIncident(NamedTuple):
 
 
 def merge_target(resolve_reason: Any) -> Optional[str]:
-    """The id of the incident that a merge carried on with (REST API, Incident, `resolve_reason`);
-    None without a merge.
-    """
+    """Return the id of a merge's target (REST API, Incident, `resolve_reason`), or None."""
     reason = _object(resolve_reason)
-    if reason.get("type") != "merge_resolve_reason":
-        return None
-    return _text(_object(reason.get("incident")).get("id"))
+    merged = reason.get("type") == "merge_resolve_reason"
+    return _text(_object(reason.get("incident")).get("id")) if merged else None
 
 
 def _people(value: Any, name: str) -> Tuple[Tuple[str, str], ...]:

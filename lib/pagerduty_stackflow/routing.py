@@ -13,34 +13,27 @@ CRITICAL = "critical"
 
 
 class Route(NamedTuple):
-    """The mapping entry that was chosen, and why in words."""
+    """The chosen mapping entry, and why in words."""
 
     mapping: ServiceMapping
     reason: str
 
 
 def entries_of_group(settings: Settings, group: Optional[str]) -> List[ServiceMapping]:
-    """The entries of an assignment group, in the order of the config.
-
-    Case and white space at the ends of a name do not count.
-    """
+    """Return the entries of an assignment group, in the order of the config."""
     return [entry for entry in settings.service_mapping if same_name(entry.assignment_group, group)]
 
 
 def entries_for(settings: Settings, group: Optional[str]) -> List[ServiceMapping]:
-    """Like :func:`entries_of_group`, and all entries without a group; RoutingError for a group that
-    has none.
-    """
-    if not group:
-        return list(settings.service_mapping)
-    entries = entries_of_group(settings, group)
-    if not entries:
+    """Return the entries of a group, or all for none; raises RoutingError if there is no entry."""
+    entries = entries_of_group(settings, group) if group else list(settings.service_mapping)
+    if group and not entries:
         raise unmapped_group(settings, group)
     return entries
 
 
 def nearest_groups(group: Optional[str], known: Iterable[str]) -> List[str]:
-    """Up to three of the known names that look like this one, the likest first."""
+    """Return up to three of the known names that look like this one, the likest first."""
     import difflib  # only where nobody can be paged
     by_key = {name.casefold(): name for name in known}
     near = difflib.get_close_matches((group or "").casefold(), list(by_key), n=3, cutoff=0.4)
@@ -49,38 +42,30 @@ def nearest_groups(group: Optional[str], known: Iterable[str]) -> List[str]:
 
 def find_route(settings: Settings, group: Optional[str],
                category: Optional[str]) -> Optional[Route]:
-    """The entry of an assignment group: exact pair, then the group alone; None where the group has
-    no entry.
-
-    For the group alone, an entry without a category comes before one of another category, then the
-    order of the config.
+    """Return the entry of a group: of its category, else without one, else its first; None if the
+    group has no entry.
     """
     entries = entries_of_group(settings, group)
-    if not entries:
-        return None
     for entry in entries:
         if category and same_name(entry.category, category):
             return Route(entry, "group %r and category %r" % (group, category))
-    general = [entry for entry in entries if not entry.category]
-    return Route((general or entries)[0], "group %r alone" % group)
+    entries.sort(key=lambda entry: bool(entry.category))
+    return Route(entries[0], "group %r alone" % group) if entries else None
 
 
 def route_for_opening(settings: Settings, group: Optional[str], category: Optional[str]) -> Route:
-    """Like :func:`find_route`, with the default service behind it; RoutingError where nobody would
-    be paged.
-    """
+    """Return the route of a group, else the default service; raises RoutingError without both."""
     route = find_route(settings, group, category)
     if route is not None:
         return route
-    if settings.default_service_id:
-        entry = entry_of_service(settings, settings.default_service_id)
-        if entry is not None:
-            return Route(entry, "default_pagerduty_service_id, as group %r has no entry" % group)
-    raise unmapped_group(settings, group)
+    entry = entry_of_service(settings, settings.default_service_id or None)
+    if entry is None:
+        raise unmapped_group(settings, group)
+    return Route(entry, "default_pagerduty_service_id, as group %r has no entry" % group)
 
 
 def unmapped_group(settings: Settings, group: Optional[str]) -> RoutingError:
-    """The error for a group without an entry, or for none; it names the nearest ones."""
+    """Return the error for a group without an entry, or for none; it names the nearest ones."""
     if not (group or "").strip():
         return RoutingError(
             "there is no assignment group, so nobody would be paged",
@@ -95,27 +80,22 @@ def unmapped_group(settings: Settings, group: Optional[str]) -> RoutingError:
 
 
 def entry_of_service(settings: Settings, service_id: Optional[str]) -> Optional[ServiceMapping]:
-    """The first entry of a PagerDuty service; None where it is not mapped."""
-    for entry in settings.service_mapping:
-        if entry.service_id == service_id:
-            return entry
-    return None
+    """Return the first entry of a PagerDuty service; None if it is not mapped."""
+    return next((entry for entry in settings.service_mapping if entry.service_id == service_id),
+                None)
 
 
 def mapping_of(settings: Settings, policy: Optional[str],
                trigger_on: Optional[str] = None) -> Optional[EscalationMapping]:
     """Return the entry of an SLA policy, for one kind of event or for any; None without one."""
-    for entry in settings.escalation_mapping:
-        if entry.sla_policy == policy and trigger_on in (None, "", entry.trigger_on):
-            return entry
-    return None
+    return next((entry for entry in settings.escalation_mapping if entry.sla_policy == policy and
+                 trigger_on in (None, "", entry.trigger_on)), None)
 
 
 def service_named(settings: Settings, service: str) -> ServiceMapping:
-    """The first entry of a mapped service, by its id or its name; BadInputError for any other.
+    """Return the first entry of a mapped service, by its id or its name.
 
-    In a name case and white space at its ends do not count; of a name that two services have, it is
-    an error too.
+    Raises BadInputError for an unknown service, or a name of several services.
     """
     named = {entry.service_id for entry in settings.service_mapping
              if same_name(entry.service_name, service)}
@@ -129,15 +109,12 @@ def service_named(settings: Settings, service: str) -> ServiceMapping:
 
 
 def severity(settings: Settings, priority: Optional[str]) -> str:
-    """Events API severity of a StackFlow priority; `critical` for one that nobody mapped, as a page
-    too loud beats none.
-    """
+    """Return the severity of a StackFlow priority; `critical` for an unmapped one, to be safe."""
     return settings.severity_mapping.get(priority_named(priority) or "", CRITICAL)
 
 
 def priority_for(settings: Settings, priority_name: Optional[str], urgency: Optional[str]) -> str:
-    """StackFlow priority of a PagerDuty incident: its own P1 to P4, else by urgency."""
-    name = (priority_name or "").strip().upper()
-    if name in settings.severity_mapping:
-        return name
-    return settings.urgency_mapping.get(urgency or "high", "P2")
+    """Return the StackFlow priority of a PagerDuty incident: its own P1 to P4, else by urgency."""
+    name = priority_named(priority_name) or ""
+    return name if name in settings.severity_mapping else settings.urgency_mapping.get(
+        urgency or "high", "P2")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 from urllib.parse import urlsplit
 
 from .errors import BadInputError
@@ -23,15 +23,11 @@ def send_event(pack: Pack, event_action: str, service: str, summary: Optional[st
                links: Optional[List[Dict[str, Any]]] = None) -> Outcome:
     """Send an event of the Events API v2 with the routing key of a mapped service (id or name).
 
-    A trigger needs a summary; its severity is critical and its source StackStorm unless given, and
-    without a dedup key it gets one of its own, so that it can be repeated. Raises BadInputError
-    before anything is sent: for what PagerDuty would refuse, and for a dedup key of the pack's own
-    pairs.
+    A trigger without a dedup key gets a new one, so that it can be repeated. Raises BadInputError
+    for an event that PagerDuty would refuse, and for a dedup key of the pack's own pairs.
     """
     entry = service_named(pack.settings, service)
-    if event_action not in ACTIONS:
-        raise BadInputError("event_action is %r" % event_action, "give one of " +
-                            ", ".join(ACTIONS))
+    _check_choice("event_action", event_action, ACTIONS)
     _check_key(pack, event_action, dedup_key)
     key = dedup_key or "stackstorm:%s" % uuid.uuid4()
     warnings: List[str] = []
@@ -40,12 +36,16 @@ def send_event(pack: Pack, event_action: str, service: str, summary: Optional[st
         warnings = pack.events.trigger(
             entry.integration_key, key, summary or "", source or SOURCE, severity or SEVERITY,
             custom_details=custom_details, links=links)
-    elif event_action == "acknowledge":
-        pack.events.acknowledge(entry.integration_key, key)
     else:
-        pack.events.resolve(entry.integration_key, key)
+        send = pack.events.acknowledge if event_action == "acknowledge" else pack.events.resolve
+        send(entry.integration_key, key)
     return Outcome(DONE, "%s accepted by PagerDuty for %s (%s)" % (
         event_action, entry.service_name, entry.service_id), dedup_key=key, warnings=warnings)
+
+
+def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise BadInputError("%s is %r" % (name, value), "give one of " + ", ".join(choices))
 
 
 def _check_key(pack: Pack, event_action: str, dedup_key: Optional[str]) -> None:
@@ -69,8 +69,7 @@ def _check_payload(summary: Optional[str], severity: Optional[str],
     """Events API v2, Send an Alert Event."""
     if not summary or not summary.strip():
         raise BadInputError("trigger needs a summary", "give one; it is the incident's title")
-    if severity and severity not in SEVERITIES:
-        raise BadInputError("severity is %r" % severity, "give one of " + ", ".join(SEVERITIES))
+    _check_choice("severity", severity or SEVERITY, SEVERITIES)
     if custom_details and not isinstance(custom_details, Mapping):
         raise BadInputError("custom_details is no object", "give names with their values")
     for link in links or []:

@@ -1,8 +1,6 @@
-"""Texts that the pack writes. The shipped ones are plain Python; a site's own are Jinja2, in a
-sandbox.
+"""The templates of a site, as Jinja2 in a sandbox; the shipped texts are plain Python.
 
-Delimiters are `[[ value ]]` and `[% statement %]`, as StackStorm renders `{{ }}` itself when it
-loads a config.
+Delimiters are `[[ value ]]` and `[% statement %]`: StackStorm itself renders `{{ }}` in a config.
 """
 
 from __future__ import annotations
@@ -24,13 +22,11 @@ LOOPS = OUTPUT_LIMIT
 
 def render(source: Optional[str], shipped: str, name: str,
            values: Mapping[str, Any]) -> Tuple[str, List[str]]:
-    """The text of a site's template, or the shipped text where there is none or it is broken; and
+    """Return the text of a site's template, or the shipped text if that is missing or broken; and
     warnings.
     """
-    if source is None:
-        return shipped, []
-    if not any(opening in source for opening in ("[[", "[%", "[#")):
-        return source, []
+    if source is None or not any(opening in source for opening in ("[[", "[%", "[#")):
+        return shipped if source is None else source, []
     try:
         return _render(source, values), []
     except Exception as error:  # a template can raise anything
@@ -79,14 +75,14 @@ def _render(source: str, values: Mapping[str, Any]) -> str:
 
 
 def public_mapping(entry: ServiceMapping) -> Mapping[str, Any]:
-    """A mapping entry as templates see it: without its keys."""
+    """Return a mapping entry as templates see it: without its keys."""
     return {"pagerduty_service_id": entry.service_id, "pagerduty_service_name": entry.service_name,
             "stackflow_assignment_group": entry.assignment_group,
             "stackflow_category": entry.category}
 
 
 def template_values(pack: Pack, pair: Pair) -> Dict[str, Any]:
-    """The variables of every template: `incident`, `pagerduty` and `mapping`."""
+    """Return the variables of every template: `incident`, `pagerduty` and `mapping`."""
     service = pair.incident.service_id if pair.incident else pair.link.there.get("place")
     entry = entry_of_service(pack.settings, service)
     shown = {name: value for name, value in pair.incident._asdict().items()

@@ -29,8 +29,7 @@ USER_AGENT = "stackstorm-pagerduty_stackflow"
 
 
 class OutcomeUnknownError(ApiError):
-    """A write got no usable answer, so it may have been done: read the record before trying again.
-    """
+    """A write got no usable answer, so it may have been done: read the record before a retry."""
 
     kind = "outcome_unknown"
 
@@ -42,22 +41,19 @@ def write_once(write: Callable[[], Written], find: Callable[[], Optional[Written
                look_first: bool = False) -> Written:
     """Return what ``write`` returns, or what ``find`` finds after its answer was lost.
 
-    Before each further write, and with ``look_first`` before the first, it looks. Raises
+    It looks before each further write, and with ``look_first`` before the first. Raises
     OutcomeUnknownError if two writes got no answer and nothing is there.
     """
     found = find() if look_first else None
-    if found is None:
+    lost: List[OutcomeUnknownError] = []
+    while found is None:
+        if len(lost) == 2:
+            raise lost[-1]
         try:
             return write()
-        except OutcomeUnknownError:
+        except OutcomeUnknownError as error:
+            lost.append(error)
             found = find()
-    if found is None:
-        try:
-            return write()
-        except OutcomeUnknownError:
-            found = find()
-            if found is None:
-                raise
     return found
 
 
@@ -75,12 +71,12 @@ class Call(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What an error calls it: no header, no query, no body."""
+        """Return its name in errors, without header, query and body."""
         return "%s %s %s" % (self.system, self.method, urlsplit(self.url).path)
 
     @property
     def secrets(self) -> List[str]:
-        """What a server must not echo into an error: gateways quote credentials."""
+        """Return the values that no error may quote: gateways echo credentials."""
         body = self.json if isinstance(self.json, dict) else {}
         token = self.headers.get("Authorization", "").replace("token=", " ").rpartition(" ")[2]
         found = [token, body.get("routing_key"), *body.get("AuthParameters", {}).values(),
@@ -89,10 +85,10 @@ class Call(NamedTuple):
 
 
 class Transport:
-    """Makes the calls of one action run, or of one poll; ``requests`` counts what was sent.
+    """Make the calls of one action run, or of one poll; ``requests`` counts them.
 
-    If a host says that its rate limit is used up, the next call to it waits until the limit is
-    renewed: a 429 would cost other clients of the account theirs.
+    If a host's rate limit is used up, the next call waits until it is renewed: a 429 would cost
+    other clients of the account theirs.
     """
 
     def __init__(self, http: HttpSettings, clock: Clock,
@@ -111,9 +107,8 @@ class Transport:
     def request(self, call: Call) -> Any:
         """Make a call, with its retries, within `http.total_seconds`, and return its JSON.
 
-        If it is not repeatable, it is tried again only if it was surely not carried out (refused
-        connection, 429). Otherwise OutcomeUnknownError says that it has to be looked up. Raises
-        ApiError or a subclass.
+        A call that is not repeatable is tried again only if it was surely not carried out; else it
+        raises OutcomeUnknownError. Raises ApiError or a subclass.
         """
         start = self._clock.monotonic()
         resume = self._resume.pop(urlsplit(call.url).netloc, start)
@@ -143,10 +138,8 @@ class Transport:
         raise error
 
     def _attempt(self, call: Call, seconds: float) -> Tuple[Any, Optional[ApiError]]:
-        """Make one try of at most ``seconds`` and return its JSON or its error.
-
-        The error is not raised here, so that it is chained to no exception of requests, which holds
-        URLs and headers.
+        """Make one try of at most ``seconds`` and return its JSON or its error. Raised here, the
+        error would be chained to an exception of requests, which holds URLs and headers.
         """
         self.requests += 1
         end = self._clock.monotonic() + seconds

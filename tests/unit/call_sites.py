@@ -138,6 +138,8 @@ SITES: Dict[str, Site] = {
         "POST", "/incidents/{id}/notes", lambda on: on.pack.rest.add_note(on.id, WORDS),
         found=True),
     "RestClient.pages": read("/users", lambda on: list(on.pack.rest.pages("/users", "users", ()))),
+    "RestClient.get": read(
+        "/abilities", lambda on: on.pack.rest.get("/abilities", "abilities", list)),
     "RestClient.call": read("/abilities", lambda on: on.pack.rest.call("GET", "/abilities"), False),
     "Account.abilities": read("/abilities", lambda on: on.account.abilities()),
     "Account.host": read("/services", lambda on: on.account.host()),

@@ -7,12 +7,11 @@ On-Calls, Abilities, Extensions, Webhooks.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import (Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set,
-                    Tuple)
+from typing import Any, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 from urllib.parse import quote, urlsplit
 
 from ..deliveries import as_object, text
-from .rest import RestClient, batches, no_answer
+from .rest import RestClient, batches, no_answer, objects
 
 EVENTS_V2 = "events_api_v2_inbound_integration"
 """Type of the integrations whose key is a routing key of the Events API v2."""
@@ -27,10 +26,7 @@ LIMIT_REACHED = 2019
 
 @dataclass(frozen=True)
 class Service:
-    """A service; ``status`` is active, warning, critical, maintenance or disabled.
-
-    ``integrations`` are pairs of a type and a key, which is None if PagerDuty does not show it.
-    """
+    """A service; ``integrations`` are pairs of a type and a key, None if PagerDuty hides it."""
 
     id: str
     name: str
@@ -41,10 +37,7 @@ class Service:
 
 
 class OnCall(NamedTuple):
-    """A person who is on call now at a level of an escalation policy, counted from 1.
-
-    ``until`` is None if the duty has no end.
-    """
+    """A person on call now at a level, from 1, of a policy; ``until`` is None without an end."""
 
     policy_id: str
     level: int
@@ -57,11 +50,9 @@ class OnCall(NamedTuple):
 
 @dataclass(frozen=True)
 class Subscription:
-    """A webhook subscription: the URL that it calls, and for which events.
+    """A webhook subscription; ``scope`` is `account`, `service` or `team`.
 
-    ``scope`` is `account`, `service` or `team`; ``service_id`` is set if it is `service`.
-    ``temporarily_disabled``: PagerDuty switched it off for 24 hours, as the other side refused
-    three deliveries (Webhooks Overview).
+    ``temporarily_disabled``: PagerDuty switched it off for 24 hours after three refused deliveries.
     """
 
     id: str
@@ -89,9 +80,7 @@ class Subscription:
         return self.active and not self.temporarily_disabled
 
     def covers(self, service_id: str) -> Optional[bool]:
-        """Return whether it reports a service's events; None if it does for a team, which may be
-        the service's.
-        """
+        """Return whether it reports a service's events; None for a team, perhaps the service's."""
         if self.scope == SERVICE:
             return self.service_id == service_id
         return True if self.scope == ACCOUNT else None
@@ -105,39 +94,35 @@ class Account:
 
     def abilities(self) -> List[str]:
         """Return what the account's plan has (List abilities)."""
-        found = self._rest.call("GET", "/abilities").get("abilities")
-        if not isinstance(found, list):
-            raise no_answer("abilities")
-        return [one for one in found if isinstance(one, str)]
+        return [one for one in self._rest.get("/abilities", "abilities", list)
+                if isinstance(one, str)]
 
     def host(self) -> Optional[str]:
         """Return the account's web host, such as acme.pagerduty.com, if its first service shows it.
         """
-        body = self._rest.call("GET", "/services", params=(("limit", "1"),))
-        if not isinstance(body.get("services"), list):
-            raise no_answer("services")
-        return next(filter(None, map(_host, _objects(body["services"]))), None)
+        found = objects(self._rest.get("/services", "services", list, (("limit", "1"),)))
+        try:
+            return urlsplit(text(found[0].get("html_url")) or "").hostname if found else None
+        except ValueError:
+            return None
 
     def service(self, service_id: str) -> Service:
         """Return a service with its integrations; NotFoundError if there is none."""
-        data = self._rest.call("GET", "/services/" + quote(service_id, safe=""),
-                               params=(("include[]", "integrations"),)).get("service")
-        if not isinstance(data, dict):
-            raise no_answer("service")
+        data = self._rest.get("/services/" + quote(service_id, safe=""), "service", dict,
+                              (("include[]", "integrations"),))
         policy = as_object(data.get("escalation_policy"))
         return Service(
             text(data.get("id")) or service_id,
             text(data.get("name")) or text(data.get("summary")) or "",
             text(data.get("status")) or "", text(policy.get("id")), text(policy.get("summary")),
             tuple((text(one.get("type")) or "", text(one.get("integration_key")))
-                  for one in _objects(data.get("integrations"))))
+                  for one in objects(data.get("integrations"))))
 
     def policy_name(self, policy_id: str) -> str:
         """Return the name of an escalation policy; NotFoundError if there is none."""
-        body = self._rest.call("GET", "/escalation_policies/" + quote(policy_id, safe=""))
-        if not isinstance(body.get("escalation_policy"), dict):
-            raise no_answer("escalation policy")
-        return text(body["escalation_policy"].get("name")) or policy_id
+        policy = self._rest.get("/escalation_policies/" + quote(policy_id, safe=""),
+                                "escalation_policy", dict)
+        return text(policy.get("name")) or policy_id
 
     def on_calls(self, policy_ids: Iterable[str]) -> List[OnCall]:
         """Return who is on call now for these policies: one list, as it has its own rate limit."""
@@ -148,13 +133,13 @@ class Account:
     def extensions(self) -> List[Tuple[str, str, Set[str]]]:
         """Return all extensions, among them legacy V2 webhooks: id, URL and ids of services."""
         return [(text(row.get("id")) or "", text(row.get("endpoint_url")) or "",
-                 {text(one.get("id")) or "" for one in _objects(row.get("extension_objects"))})
-                for row in self._rest.pages("/extensions", "extensions", ())]
+                 {text(one.get("id")) or "" for one in objects(row.get("extension_objects"))})
+                for row in self._rest.pages("/extensions", "extensions")]
 
     def subscriptions(self) -> List[Subscription]:
         """Return all webhook subscriptions that the key may see."""
-        rows = self._rest.pages(SUBSCRIPTIONS, "webhook_subscriptions", ())
-        return [Subscription.from_rest(row) for row in rows]
+        return list(map(Subscription.from_rest,
+                        self._rest.pages(SUBSCRIPTIONS, "webhook_subscriptions")))
 
     def subscription(self, subscription_id: str) -> Subscription:
         """Return a webhook subscription; NotFoundError if there is none."""
@@ -162,10 +147,8 @@ class Account:
 
     def subscribe(self, url: str, events: Sequence[str], service_id: str,
                   description: str) -> Tuple[Subscription, str]:
-        """Subscribe to events of a service; return the subscription and its secret.
-
-        No other call shows the secret. After OutcomeUnknownError PagerDuty may have made the
-        subscription, and nobody knows its secret.
+        """Subscribe to events of a service; return the subscription and its secret, which no other
+        call shows. After OutcomeUnknownError there may be a subscription without a known secret.
         """
         wanted = {"type": "webhook_subscription", "active": True, "description": description,
                   "events": list(events), "filter": {"type": "service_reference", "id": service_id},
@@ -205,14 +188,3 @@ def _on_call(row: Mapping[str, Any]) -> OnCall:
         text(policy.get("id")) or "", level if isinstance(level, int) else 0, user_id,
         text(user.get("name")) or text(user.get("summary")) or user_id,
         text(user.get("html_url")), text(schedule.get("summary")), text(row.get("end")))
-
-
-def _host(service: Mapping[str, Any]) -> Optional[str]:
-    try:
-        return urlsplit(text(service.get("html_url")) or "").hostname
-    except ValueError:
-        return None
-
-
-def _objects(value: Any) -> List[Dict[str, Any]]:
-    return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []

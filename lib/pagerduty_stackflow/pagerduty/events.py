@@ -1,5 +1,4 @@
-"""PagerDuty Events API v2: trigger, acknowledge, resolve. Needs no key but the routing key of the
-service.
+"""PagerDuty Events API v2: trigger, acknowledge and resolve with the routing key of a service.
 
 https://developer.pagerduty.com/docs/events-api-v2-overview (pages Send an Alert Event, Rate Limits)
 """
@@ -20,6 +19,8 @@ SUMMARY_LIMIT = 1024
 """Characters (Send an Alert Event, `payload.summary`)."""
 EVENT_LIMIT = 512 * 1024
 """Bytes of a whole event (Events API v2 Overview)."""
+PAYLOAD = ("timestamp", "component", "group", "class", "custom_details")
+"""Optional fields of an event that go into its payload."""
 CUT = "\u2026"
 """Ends a text that was cut."""
 ROUTING_KEY = re.compile(r"[0-9A-Za-z]{32}")
@@ -29,22 +30,18 @@ RECOPY = "Re-copy the Integration Key from PagerDuty service -> Integrations"
 
 
 def fingerprint(routing_key: str) -> str:
-    """What a link remembers of a routing key: enough to tell two apart, too little to use."""
+    """Return a digest of a routing key, by which a link tells two keys apart."""
     return hashlib.sha256(b"routing key:" + routing_key.encode()).hexdigest()[:16]
 
 
 def check_routing_key(routing_key: str, where: str) -> None:
-    """CredentialsError for a key that PagerDuty would refuse; the message names ``where``, never
-    the key.
-    """
-    if ROUTING_KEY.fullmatch(routing_key):
-        return
-    hint = RECOPY + "; it has 32 letters and digits"
-    if len(routing_key) == REST_KEY_LENGTH:
-        raise CredentialsError("%s holds 20 characters: that is a REST API key, not an "
-                               "integration key" % where, hint)
-    raise CredentialsError("%s is no integration key: it has %d characters, or others than letters "
-                           "and digits" % (where, len(routing_key)), hint)
+    """Raise CredentialsError for a key that PagerDuty would refuse; it names ``where`` alone."""
+    if not ROUTING_KEY.fullmatch(routing_key):
+        problem = ("%s holds 20 characters: that is a REST API key, not an integration key" % where
+                   if len(routing_key) == REST_KEY_LENGTH else
+                   "%s is no integration key: it has %d characters, or others than letters and "
+                   "digits" % (where, len(routing_key)))
+        raise CredentialsError(problem, RECOPY + "; it has 32 letters and digits")
 
 
 class EventsClient:
@@ -61,23 +58,17 @@ class EventsClient:
         ``optional``: `timestamp`, `component`, `group`, `class`, `custom_details` of the payload,
         and `client`, `client_url`, `links` of the event.
         """
-        payload = {name: optional[name] for name in
-                   ("timestamp", "component", "group", "class", "custom_details")
-                   if optional.get(name)}
+        event = {name: value for name, value in optional.items() if value}
+        payload = {name: event.pop(name) for name in PAYLOAD if name in event}
         payload.update(summary=summary, source=source, severity=severity)
-        event: Dict[str, Any] = {"payload": payload}
-        event.update({name: optional[name] for name in ("client", "client_url", "links")
-                      if optional.get(name)})
-        return self._send(routing_key, dedup_key, "trigger", event)
+        return self._send(routing_key, dedup_key, "trigger", dict(event, payload=payload))
 
     def acknowledge(self, routing_key: str, dedup_key: str) -> None:
-        """Acknowledge; PagerDuty drops it silently where no alert of this key and routing key is
-        open.
-        """
+        """Acknowledge an alert; PagerDuty ignores it if none of both keys is open."""
         self._send(routing_key, dedup_key, "acknowledge", {})
 
     def resolve(self, routing_key: str, dedup_key: str) -> None:
-        """Resolve; dropped silently like an acknowledge."""
+        """Resolve an alert; PagerDuty ignores it if none of both keys is open."""
         self._send(routing_key, dedup_key, "resolve", {})
 
     def _send(self, routing_key: str, dedup_key: str, action: str,
@@ -95,8 +86,8 @@ class EventsClient:
 
 
 def fit(event: Dict[str, Any]) -> List[str]:
-    """Bring an event under the documented limits, in place, and return what was cut. Raises
-    BadInputError if it is still too long without its summary and custom details.
+    """Cut an event to the documented limits, in place, and return warnings of the cuts. Raises
+    BadInputError if the rest is too long.
     """
     warnings = []
     payload = event["payload"]
@@ -106,9 +97,9 @@ def fit(event: Dict[str, Any]) -> List[str]:
             len(summary) - SUMMARY_LIMIT + 1, SUMMARY_LIMIT))
         summary = summary[:SUMMARY_LIMIT - 1] + CUT
     payload["summary"] = summary
-    details = payload["custom_details"] = dict(payload.get("custom_details") or {})
-    if not details:
-        del payload["custom_details"]
+    details = dict(payload.get("custom_details") or {})
+    if details:
+        payload["custom_details"] = details
     for name in sorted(details, key=lambda name: size(details[name]), reverse=True):
         excess = size(event) - EVENT_LIMIT
         if excess <= 0:

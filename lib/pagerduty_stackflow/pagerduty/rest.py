@@ -38,21 +38,19 @@ Inner = TypeVar("Inner", Dict[str, Any], List[Any])
 
 
 class Alert(NamedTuple):
-    """``service_id``: the service whose integration opened it, where PagerDuty tells; it stays when
-    the incident moves (List Alerts, `integration`).
-    """
+    """An alert; ``service_id`` is the service that opened it, even after the incident moved."""
 
     service_id: Optional[str]
     status: Optional[str]
 
 
 class RestClient:
-    """Calls of the REST API. ``api_key(refused)`` gives the key; with ``refused`` it does not come
-    from a cache. ``before_note(incident_id, text)`` hears of every note before it is written.
+    """Call the REST API. ``api_key(refused)`` gives the key; with ``refused`` it does not come from
+    a cache. The client calls ``before_note(incident_id, text)`` before it writes a note.
     """
 
     def __init__(self, settings: Settings, transport: Transport, api_key: Callable[[bool], str],
-                 before_note: Optional[Callable[[str, str], None]] = None) -> None:
+                 before_note: Callable[[str, str], None] = lambda incident_id, text: None) -> None:
         self._base = settings.pagerduty.api_url
         self._from = settings.pagerduty.from_email
         self._transport = transport
@@ -60,22 +58,16 @@ class RestClient:
         self._before_note = before_note
 
     def incident(self, incident_id: str) -> PagerDutyIncident:
-        """The incident; NotFoundError where there is none."""
-        body = self.call("GET", "/incidents/" + incident_id)
-        return _incident(_inner(body, "incident", dict))
+        """Return an incident; raises NotFoundError if there is none."""
+        return _incident(self.get("/incidents/" + incident_id, "incident", dict))
 
     def incidents_of_key(self, dedup_key: str) -> List[PagerDutyIncident]:
-        """All incidents with an alert of this dedup key, open and resolved (List Incidents,
-        `incident_key`).
-
-        An empty key would drop the filter and return everything that is open, so it is refused
-        here. Services are not filtered: the incident may have moved.
+        """Return all incidents with an alert of this dedup key, open and resolved, of any service.
         """
         if not dedup_key:
             raise ValueError("an empty incident_key matches every incident")
-        found = self.pages("/incidents", "incidents",
-                           (("incident_key", dedup_key), ("date_range", "all")))
-        return [_incident(row) for row in found]
+        return [_incident(row) for row in self.pages(
+            "/incidents", "incidents", (("incident_key", dedup_key), ("date_range", "all")))]
 
     def newest(self, service_ids: Iterable[str], statuses: Iterable[str],
                count: int) -> List[PagerDutyIncident]:
@@ -85,7 +77,7 @@ class RestClient:
         rows = [row for batch in batches("service_ids[]", service_ids)
                 for row in islice(self.pages("/incidents", "incidents", wanted + batch), count)]
         rows.sort(key=lambda row: str(row.get("created_at")), reverse=True)
-        return [_incident(row) for row in rows[:count]]
+        return list(map(_incident, rows[:count]))
 
     def open_incidents(self, service_ids: Iterable[str],
                        now: datetime) -> Iterator[PagerDutyIncident]:
@@ -96,8 +88,8 @@ class RestClient:
     def _open_incidents(self, services: Params, now: datetime) -> Iterator[PagerDutyIncident]:
         """Return the open incidents of one batch of services, the oldest first.
 
-        If there are more than the offset limit allows, the list goes on in windows that start at
-        the creation time of the last row. Incidents of that second come twice.
+        Beyond the offset limit it lists windows, each from the creation time of the last row on.
+        Incidents of that second come twice.
         """
         wanted = (("statuses[]", "triggered"), ("statuses[]", "acknowledged"),
                   ("sort_by", "created_at:asc"), *services)
@@ -119,88 +111,86 @@ class RestClient:
             window = (("since", format_time(start)), ("until", format_time(end)))
 
     def alerts(self, incident_id: str) -> Dict[str, Alert]:
-        """The alerts of an incident by their dedup keys (List Alerts)."""
-        rows = self.pages("/incidents/%s/alerts" % incident_id, "alerts", ())
-        return {row["alert_key"]: Alert(_service_of(row.get("integration")), row.get("status"))
-                for row in rows if isinstance(row.get("alert_key"), str)}
+        """Return the alerts of an incident by their dedup keys (List Alerts)."""
+        found = {}
+        for row in self.pages("/incidents/%s/alerts" % incident_id, "alerts"):
+            address = str(as_object(row.get("integration")).get("self"))
+            service = re.search(r"/services/([^/]+)/integrations/", address)
+            if isinstance(row.get("alert_key"), str):
+                found[row["alert_key"]] = Alert(service and service.group(1), row.get("status"))
+        return found
 
     def history(self, incident_id: str) -> List[Mapping[str, Any]]:
-        """The overview log entries of an incident, as they come."""
+        """Return the overview log entries of an incident, as they come."""
         return list(self.pages("/incidents/%s/log_entries" % incident_id, "log_entries",
                                (("is_overview", "true"),)))
 
     def user_email(self, email: str) -> Optional[str]:
-        """The address as PagerDuty spells it where it belongs to a user, else None."""
-        for user in self.pages("/users", "users", (("query", email),)):
-            known = user.get("email")
-            if isinstance(known, str) and known.casefold() == email.casefold():
-                return known
-        return None
+        """Return a user's address as PagerDuty spells it; None if no user has it."""
+        known = (str(user.get("email")) for user in self.pages("/users", "users",
+                                                               (("query", email),)))
+        return next((one for one in known if one.casefold() == email.casefold()), None)
 
     def set_status(self, incident_id: str, status: str, by: Optional[str] = None,
                    resolution: Optional[str] = None) -> PagerDutyIncident:
-        """Write a status as ``by`` (an e-mail; `from_email` otherwise), and return the incident as it
-        is then. Read the status first: on a resolved incident this reopens it (REST API changelog,
-        2025-09-18).
+        """Write a status as ``by`` (an e-mail; `from_email` otherwise). Read the status first: this
+        reopens a resolved incident (REST API changelog, 2025-09-18).
         """
         fields = {"status": status}
         if resolution:
-            self._announce(incident_id, RESOLUTION_NOTE + resolution)
+            self._before_note(incident_id, RESOLUTION_NOTE + resolution)
             fields["resolution"] = resolution
         return self.update(incident_id, fields, by)
 
     def update(self, incident_id: str, fields: Mapping[str, Any],
                by: Optional[str] = None) -> PagerDutyIncident:
-        """Write fields of an open incident, and return it as it is then (REST API, Update an
-        Incident). Not repeatable: after OutcomeUnknownError read it first.
+        """Write fields of an open incident, and return it as it is then. Not repeatable: after
+        OutcomeUnknownError read it first.
         """
-        incident = dict(fields, type="incident_reference")
-        body = self.call("PUT", "/incidents/" + incident_id, {"incident": incident}, by)
+        body = self.call("PUT", "/incidents/" + incident_id,
+                         {"incident": dict(fields, type="incident_reference")}, by)
         shown = as_object(body.get("incident"))
         return _incident(shown) if shown else self.incident(incident_id)
 
     def notes(self, incident_id: str) -> List[Note]:
-        """The notes of an incident, the oldest first."""
-        rows = _inner(self.call("GET", "/incidents/%s/notes" % incident_id), "notes", list)
-        rows = [row for row in rows if isinstance(row, dict)]
+        """Return the notes of an incident, the oldest first."""
+        rows = objects(self.get("/incidents/%s/notes" % incident_id, "notes", list))
         return [_note(row) for row in sorted(rows, key=lambda row: str(row.get("created_at")))]
 
     def add_note(self, incident_id: str, text: str, look_first: bool = False) -> Optional[str]:
-        """Write a note on an incident, once (:func:`write_once`), and return its id. With
-        ``look_first``, for a step that may be repeated, look for it before the first write.
-        """
+        """Write a note on an incident by :func:`write_once`, and return its id."""
         def write() -> Note:
-            self._announce(incident_id, text)
+            self._before_note(incident_id, text)
             body = self.call("POST", "/incidents/%s/notes" % incident_id,
                              {"note": {"content": text}})
             return _note(as_object(body.get("note")))
 
-        return write_once(write, lambda: self._find_note(incident_id, text), look_first).id
+        def find() -> Optional[Note]:
+            return next((note for note in self.notes(incident_id)
+                         if plain(note.text) == plain(text)), None)
 
-    def _find_note(self, incident_id: str, text: str) -> Optional[Note]:
-        return next((note for note in self.notes(incident_id) if plain(note.text) == plain(text)),
-                    None)
+        return write_once(write, find, look_first).id
 
-    def _announce(self, incident_id: str, text: str) -> None:
-        if self._before_note is not None:
-            self._before_note(incident_id, text)
+    def get(self, path: str, name: str, kind: Type[Inner], params: Params = ()) -> Inner:
+        """Return the object or list that an answer wraps in ``name``."""
+        return _inner(self.call("GET", path, params=params), name, kind)
 
-    def pages(self, path: str, name: str, params: Params) -> Iterator[Mapping[str, Any]]:
-        """All rows of a list; stops where `more` says so or at the offset limit."""
+    def pages(self, path: str, name: str, params: Params = ()) -> Iterator[Dict[str, Any]]:
+        """Return all rows of a list, up to the offset limit."""
         offset = 0
         while offset < OFFSET_LIMIT:
             page = (("limit", str(min(PAGE, OFFSET_LIMIT - offset))), ("offset", str(offset)))
             body = self.call("GET", path, params=tuple(params) + page)
             rows = _inner(body, name, list)
-            yield from (row for row in rows if isinstance(row, dict))
+            yield from objects(rows)
             if not body.get("more") or not rows:
                 return
             offset += len(rows)  # the server may give fewer than it was asked for
 
     def call(self, method: str, path: str, data: Any = None, by: Optional[str] = None,
              params: Params = ()) -> Mapping[str, Any]:
-        """Make any call and return its JSON object. A refused key is read afresh once;
-        CredentialsError if the fresh one is refused too, or there is no fresh one.
+        """Make any call and return its JSON object. Raises CredentialsError if PagerDuty refuses a
+        fresh key too, or there is none.
         """
         def send(fresh: bool) -> Any:
             headers = {"Authorization": "Token token=" + self._api_key(fresh), "Accept": ACCEPT}
@@ -221,21 +211,16 @@ def batches(name: str, ids: Iterable[str]) -> Iterator[List[Tuple[str, str]]]:
 
 
 def _refused(error: ApiError) -> PackError:
-    """Return the error for a refused key. After a 403 it stays an ApiError: PagerDuty knows the
-    key, and it may not do this, or not any more.
-    """
-    if error.status == 403:
+    if error.status == 403:  # PagerDuty knows the key, so this stays an ApiError
         error.message = "API key expired or revoked, or read-only: %s (%s)" % (RENEW, error.message)
         error.hint = RENEW + ": the one in use may not do this; choose Read/Write"
         return error
     return CredentialsError("API key expired or revoked: %s (%s)" % (RENEW, error.message), RENEW)
 
 
-def _service_of(integration: Any) -> Optional[str]:
-    """From the address of an integration, `.../services/<id>/integrations/<id>`."""
-    found = re.search(r"/services/([^/]+)/integrations/",
-                      str(integration.get("self")) if isinstance(integration, dict) else "")
-    return found.group(1) if found else None
+def objects(value: Any) -> List[Dict[str, Any]]:
+    """Return the objects in a list; none if it is no list."""
+    return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
 
 
 def _note(row: Mapping[str, Any]) -> Note:
@@ -244,7 +229,6 @@ def _note(row: Mapping[str, Any]) -> Note:
 
 
 def _inner(body: Mapping[str, Any], name: str, kind: Type[Inner]) -> Inner:
-    """What an answer wraps."""
     inner = body.get(name)
     if not isinstance(inner, kind):
         raise no_answer(name)
@@ -252,14 +236,13 @@ def _inner(body: Mapping[str, Any], name: str, kind: Type[Inner]) -> Inner:
 
 
 def _incident(row: Mapping[str, Any]) -> PagerDutyIncident:
-    """An incident with an id that can be asked for again."""
     incident = PagerDutyIncident.from_rest(row)
-    if not PAGERDUTY_ID.match(incident.id):
+    if not PAGERDUTY_ID.match(incident.id):  # it could not be read again
         raise no_answer("incident")
     return incident
 
 
 def no_answer(what: str) -> ApiError:
-    """The error for an answer without what was asked for: it proves no absence."""
+    """Return the error for an answer without its data: it proves no absence."""
     return ApiError("PagerDuty's answer holds no %s" % what,
                     "check pagerduty.api_url; a proxy may be answering", True, PAGERDUTY)

@@ -10,10 +10,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import math
 import re
 from typing import Any, Dict, Sequence, Tuple
 
+from .. import secrets_manager
 from ..answers import STACKFLOW
 from ..credentials import Secrets, digest, json_fields
 from ..deliveries import as_object
@@ -39,6 +39,7 @@ class TokenSource:
 
     def __init__(self, settings: Settings, transport: Transport, secrets: Secrets) -> None:
         auth = self._auth = settings.stackflow.auth
+        self._settings = settings
         self._transport = transport
         self._secrets = secrets
         self._url = auth.token_url or settings.aws.endpoint_url or (
@@ -48,8 +49,9 @@ class TokenSource:
             auth.token_field, auth.secret)
 
     def token(self, refused: bool = False) -> str:
-        """Return the token to send, from the cache until MARGIN seconds before its end; with
-        ``refused`` a new one. Raises CredentialsError, or a retryable ApiError if nobody answers.
+        """Return the token to send, with ``refused`` a new one.
+
+        Raises CredentialsError, or a retryable ApiError if nobody answers.
         """
         auth = self._auth
         if auth.method != "token":
@@ -88,12 +90,11 @@ class TokenSource:
         try:
             seconds = float(str(lifetime))  # some servers send text
         except ValueError:
-            seconds = math.nan
+            seconds = 0
         return token, min(seconds, LONGEST) - MARGIN if seconds > 0 else UNKNOWN_LIFETIME
 
     def _client_credentials(self) -> Call:
-        """Follow RFC 6749, 4.4, with the client's secret in the form, as the vendor's example does.
-        """
+        """Follow RFC 6749, 4.4, with the client's secret in the form."""
         form = {"grant_type": "client_credentials", "client_id": self._auth.client_id or "",
                 "client_secret": self._values()["client_secret"]}
         if self._auth.scope:
@@ -113,12 +114,12 @@ class TokenSource:
     def _values(self) -> Dict[str, str]:
         """Return the config's own values, and those of the secret if the config lacks one."""
         auth = self._auth
-        values = {name: value for name, value in (
-            ("client_secret", auth.client_secret), ("username", auth.username),
-            ("password", auth.password)) if value}
+        values = {name: str(getattr(auth, name)) for name in
+                  ("client_secret", "username", "password") if getattr(auth, name)}
         if all(name in values for name in NEEDS[auth.method]):
             return values
-        return dict(self._fields(self._secrets.fetch(self._secret_name())), **values)
+        text = secrets_manager.fetch(self._secret_name(), self._settings)
+        return dict(self._fields(text), **values)
 
     def _secret_name(self) -> SecretName:
         if not self._auth.secret:
@@ -128,7 +129,7 @@ class TokenSource:
             "stackflow.auth." + name for name in NEEDS[self._auth.method]))
 
     def _fields(self, text: str) -> Dict[str, str]:
-        """Return the fields of a secret; a plain text stands for the only one that is needed."""
+        """Return the fields of a secret; a plain text is the only one that is needed."""
         where, names = "the secret of stackflow.auth.secret", NEEDS[self._auth.method]
         fields = json_fields(text, where, names[0] if len(names) == 1 else "")
         missing = [name for name in names if name not in fields]
@@ -138,11 +139,7 @@ class TokenSource:
         return fields
 
     def _post(self, call: Call) -> Dict[str, Any]:
-        """Sign in; doing so twice does no harm.
-
-        A refusal must not look like an answer of the API, where 404 means no record and 401 sign in
-        again. What may pass by itself stays as it is.
-        """
+        """Sign in. A final refusal becomes a CredentialsError: in the API 404 means no record."""
         try:
             return as_object(self._transport.request(call))
         except ApiError as error:
@@ -151,9 +148,7 @@ class TokenSource:
 
 
 def forbidden_hint(auth: StackFlowAuth) -> str:
-    """Return what to do about a 403, with which StackFlow answers the wrong kind of token too
-    (api/authentication.html).
-    """
+    """Return the hint for a 403, which StackFlow sends for the wrong kind of token too."""
     remedy = ("give an ID token in place of an access token" if auth.method == "token" else
               "set stackflow.auth.token_field to " + _other_field(auth))
     return ("the role used at StackFlow may not do this; or StackFlow wants the other kind of "
@@ -161,7 +156,7 @@ def forbidden_hint(auth: StackFlowAuth) -> str:
 
 
 def secret_hash(secret: str, username: str, client_id: str) -> str:
-    """Return what an app client with a secret wants (Cognito, Computing secret hash values)."""
+    """Return the SECRET_HASH of an app client (Cognito, Computing secret hash values)."""
     made = hmac.new(secret.encode(), (username + client_id).encode(), hashlib.sha256)
     return base64.b64encode(made.digest()).decode()
 

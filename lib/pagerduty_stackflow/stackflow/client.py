@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from ..answers import STACKFLOW
 from ..credentials import send_signed
@@ -32,34 +32,29 @@ Params = Sequence[Tuple[str, str]]
 
 
 class StackFlowClient:
-    """Calls of the incident API. ``token(refused)`` gives the bearer token; with ``refused`` not
-    from a cache. ``before_note(number, text)`` hears of every note before it is written.
+    """Call the incident API. ``token(refused)`` gives the bearer token; with ``refused`` not from a
+    cache. The client calls ``before_note(number, text)`` before it writes a note.
     """
 
     def __init__(self, settings: Settings, transport: Transport, token: Callable[[bool], str],
-                 before_note: Optional[Callable[[str, str], None]] = None) -> None:
+                 before_note: Callable[[str, str], None] = lambda number, text: None) -> None:
         self._settings = settings.stackflow
         self._transport = transport
         self._token = token
         self._before_note = before_note
 
     def incident(self, number: str) -> StackFlowIncident:
-        """The record; NotFoundError where there is none."""
+        """Return a record; raises NotFoundError if there is none."""
         record = self._record(self.call("GET", "/incidents/" + number))
         if record is None:
             raise _no_answer("incident")
         return record
 
     def created_for(self, pagerduty_id: str) -> List[StackFlowIncident]:
-        """Records that carry the mark of a PagerDuty incident, lowest number first (`q`, full-text
-        search).
-        """
+        """Return the records with the mark of a PagerDuty incident, lowest number first."""
         found = {}
-        for row in self.pages("/incidents", (("q", pagerduty_id),)):
-            record = self._record(row)
-            if record is None:
-                continue
-            if "description" not in row:
+        for record in self._records(self.pages("/incidents", (("q", pagerduty_id),))):
+            if "description" not in record.fields:
                 try:
                     record = self.incident(record.number)
                 except NotFoundError:
@@ -70,16 +65,14 @@ class StackFlowClient:
 
     def newest(self, wanted: Params) -> List[StackFlowIncident]:
         """Return the records that match these filters and changed last: one page of them."""
-        rows = islice(self.pages("/incidents", (*wanted, ("order", "desc"),
-                                                ("sort", "updated_at"))), PAGE)
-        return [record for record in map(self._record, rows) if record is not None]
+        rows = self.pages("/incidents", (*wanted, ("order", "desc"), ("sort", "updated_at")))
+        return list(self._records(islice(rows, PAGE)))
 
     def in_state(self, state: str, also: Params = ()) -> Iterator[List[StackFlowIncident]]:
-        """All records in a state, and with what ``also`` asks for, oldest first, a page at a time.
+        """Return all records in a state that match ``also``, oldest first, a page at a time.
 
-        A page goes on from the creation time of the one before (`created_after`), not by its
-        number: records that leave the state meanwhile would pull others over to a page that was
-        read. What was created within the second of a page's end comes twice.
+        Each page starts at the creation time that ended the one before (`created_after`): by number
+        it would skip records when others leave the state. Records of that second come twice.
         """
         wanted = (("state", api_state(state, self._settings.states)), ("sort", "created_at"),
                   ("order", "asc"), *also)
@@ -88,7 +81,7 @@ class StackFlowClient:
         while True:
             after = (("created_after", since.strftime("%Y-%m-%dT%H:%M:%SZ")),) if since else ()
             rows, full = self._page("/incidents", wanted + after, number)
-            records = [record for record in map(self._record, rows) if record is not None]
+            records = list(self._records(rows))
             yield records
             if not full or (rows == before and number > 1):
                 return
@@ -100,13 +93,10 @@ class StackFlowClient:
             before = rows
 
     def changed_since(self, state: str, bound: datetime) -> Iterator[StackFlowIncident]:
-        """The records in a state that changed since then, newest change first."""
+        """Return the records in a state that changed since then, newest change first."""
         wanted = (("state", api_state(state, self._settings.states)), ("sort", "updated_at"),
                   ("order", "desc"))
-        for row in self.pages("/incidents", wanted):
-            record = self._record(row)
-            if record is None:
-                continue
+        for record in self._records(self.pages("/incidents", wanted)):
             if record.updated_at is None or record.updated_at < bound:
                 return
             yield record
@@ -128,45 +118,42 @@ class StackFlowClient:
         return record if record is not None and record.is_complete else self.incident(number)
 
     def notes(self, number: str) -> List[Note]:
-        """The work notes of a record, the oldest first where StackFlow shows times."""
-        rows = sorted(self.pages("/incidents/%s/notes" % number),
-                      key=lambda row: str(row.get("created_at") or ""))
-        return [_note(row) for row in rows]
+        """Return the work notes of a record, the oldest first if StackFlow shows times."""
+        return [_note(row) for row in sorted(self.pages("/incidents/%s/notes" % number),
+                                             key=lambda row: str(row.get("created_at") or ""))]
 
     def add_note(self, number: str, text: str, look_first: bool = False) -> Optional[str]:
-        """Add a work note, once (:func:`write_once`), and return its id if StackFlow shows one.
-        With ``look_first``, for a step that may be repeated, look for it before the first write.
-        """
+        """Add a work note by :func:`write_once`, and return its id if StackFlow shows one."""
         path = "/incidents/%s/notes" % number
 
         def write() -> Note:
-            if self._before_note is not None:
-                self._before_note(number, text)
+            self._before_note(number, text)
             body = self._post_note(path, text)
             return _note(as_object(as_object(body).get("data", body)))
 
-        return write_once(write, lambda: self._find_note(path, text), look_first).id
+        def find() -> Optional[Note]:
+            return next((_note(row) for row in self.pages(path) if any(
+                isinstance(value, str) and plain(value) == plain(text)
+                for value in row.values())), None)
+
+        return write_once(write, find, look_first).id
 
     def _post_note(self, path: str, text: str) -> Any:
-        """No page shows the name of a note's text: what is refused is tried under the next one."""
-        first: Optional[ApiError] = None
+        """Try one name of the text after the other: no page of the vendor shows it."""
+        refusals = []
         for name in NOTE_TEXTS:
             try:
                 return self.call("POST", path, {name: text})
             except ApiError as error:
                 if error.status not in (400, 422):
                     raise
-                first = first or error
-        assert first is not None
-        raise first
-
-    def _find_note(self, path: str, text: str) -> Optional[Note]:
-        return next((_note(row) for row in self.pages(path) if _has_words(row, text)), None)
+                refusals.append(error)
+        raise refusals[0]
 
     def pages(self, path: str, params: Params = (),
               size: int = PAGE) -> Iterator[Mapping[str, Any]]:
-        """All rows of a list, ``size`` at a time. The vendor prints no envelope but `data`: a page
-        that is not full is the last, and so is one that holds nothing new.
+        """Return all rows of a list, ``size`` at a time. A page that is not full is the last, and so
+        is one that repeats the page before.
         """
         before: Any = None
         for number in range(1, PAGES + 1):
@@ -180,7 +167,7 @@ class StackFlowClient:
 
     def _page(self, path: str, params: Params, number: int,
               size: int = PAGE) -> Tuple[List[Any], bool]:
-        """The rows of one page, and whether it is full, so that another may follow."""
+        """Return the rows of one page, and whether it is full, so that another may follow."""
         asked = tuple(params) + (("limit", str(size)), ("page", str(number)))
         body = self.call("GET", path, params=asked)
         rows = body.get("data") if isinstance(body, dict) else body
@@ -193,8 +180,11 @@ class StackFlowClient:
         self._transport.request(Call(STACKFLOW, "GET", self._settings.api_url + "/health",
                                      {"Accept": "application/json"}))
 
+    def _records(self, rows: Iterable[Any]) -> Iterator[StackFlowIncident]:
+        return filter(None, map(self._record, rows))
+
     def _record(self, body: Any) -> Optional[StackFlowIncident]:
-        """The record of an answer, wrapped in `data` or not; None where it holds none."""
+        """Return the record of an answer, wrapped in `data` or not; None if it holds none."""
         data = body.get("data", body) if isinstance(body, dict) else None
         if not isinstance(data, dict):
             return None
@@ -203,8 +193,8 @@ class StackFlowClient:
 
     def call(self, method: str, path: str, data: Optional[Dict[str, Any]] = None,
              params: Params = ()) -> Any:
-        """Make any call and return its JSON. After a refused token, sign in anew once;
-        CredentialsError if the new token is refused too, or there is no new one.
+        """Make any call and return its JSON. Raises CredentialsError if StackFlow refuses a fresh
+        token too, or there is none.
         """
         def send(fresh: bool) -> Any:
             headers = {"Authorization": "Bearer " + self._token(fresh),
@@ -227,15 +217,11 @@ def _refused(error: ApiError) -> CredentialsError:
 
 
 def _goes_on(body: Any, rows: int) -> bool:
-    """Tell whether what stands around a page, or in an object there, names a next page, or a
-    smaller size that the page has.
-    """
+    """Tell whether an answer names, beside its rows, a next page or a smaller page size."""
     around = as_object(body)
-    for facts in [around, *map(as_object, around.values())]:
-        sizes = [text(facts.get(name)) or "" for name in SIZES]
-        if any(facts.get(name) for name in NEXT) or "%d" % rows in sizes:
-            return True
-    return False
+    return any(any(facts.get(name) for name in NEXT) or
+               any(text(facts.get(name)) == str(rows) for name in SIZES)
+               for facts in [around, *map(as_object, around.values())])
 
 
 def _note(row: Mapping[str, Any]) -> Note:
@@ -243,12 +229,7 @@ def _note(row: Mapping[str, Any]) -> Note:
     return Note(fields["id"], fields["text"] or "", fields["author"])
 
 
-def _has_words(note: Mapping[str, Any], text: str) -> bool:
-    """Whether a note has this text, in whatever field."""
-    return any(isinstance(value, str) and plain(value) == plain(text) for value in note.values())
-
-
 def _no_answer(what: str) -> ApiError:
-    """An answer without what was asked for is no proof of absence."""
+    """Return the error for an answer without its data: it proves no absence."""
     return ApiError("StackFlow's answer holds no %s" % what,
                     "check stackflow.instance_url and stackflow.api_path", True, STACKFLOW)

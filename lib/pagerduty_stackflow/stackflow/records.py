@@ -22,29 +22,23 @@ there (api/users.html).
 
 
 def api_state(state: str, spellings: Mapping[str, str]) -> str:
-    """How this instance's API spells a canonical state (`stackflow.states`)."""
+    """Return how this instance's API spells a canonical state (`stackflow.states`)."""
     return spellings.get(state, state)
 
 
 def canonical_state(value: Any, spellings: Mapping[str, str]) -> Any:
-    """The canonical state of an API or display spelling ("In Progress"); unknown values stay as
-    they are.
-    """
+    """Return the canonical state of an API or display spelling ("In Progress"), or the value."""
     if not isinstance(value, str):
         return value
-    for state, spelling in spellings.items():
-        if value.casefold() == spelling.casefold():
-            return state
     plain = value.strip().casefold().replace(" ", "_").replace("-", "_")
     plain = "cancelled" if plain == "canceled" else plain
-    return plain if plain in STATES else value
+    return next((state for state, spelling in spellings.items()
+                 if spelling.casefold() == value.casefold()), plain if plain in STATES else value)
 
 
 def canonical_record(record: Mapping[str, Any], spellings: Mapping[str, str]) -> Dict[str, Any]:
-    """A record as the whole pack sees it, whichever way it came in: StackFlow's own fields, known
-    ones as strings or null, times as ISO 8601, the state canonical.
-
-    No field is added but `number` and `id`, so that one can tell what an answer left out.
+    """Return a record as the whole pack sees it: StackFlow's own fields, known ones as strings or
+    null, times as ISO 8601, the state canonical. It adds no field but `number` and `id`.
     """
     fields = as_object(clean(dict(record)))
     for name in TEXTS:
@@ -60,16 +54,14 @@ def canonical_record(record: Mapping[str, Any], spellings: Mapping[str, str]) ->
 
 
 def note_fields(note: Mapping[str, Any]) -> Dict[str, Optional[str]]:
-    """`id`, `text` and `author` of a note, in any form that the vendor's pages suggest; none of them
-    shows one.
-    """
+    """Return `id`, `text` and `author` of a note, under any name that the vendor may use."""
     words = (text(note.get(name)) for name in NOTE_TEXTS)
     return {"id": text(note.get("id")), "text": next(filter(None, words), None),
             "author": _plain(note.get("author"), REFERENCES["opened_by"])}
 
 
 def _plain(value: Any, inner: Tuple[str, ...]) -> Optional[str]:
-    """A text, or the first of ``inner`` where an object stands in its place."""
+    """Return a text, or the first text of an object's ``inner`` fields."""
     if isinstance(value, dict):
         return next(filter(None, (text(value.get(name)) for name in inner)), None)
     return text(value)
