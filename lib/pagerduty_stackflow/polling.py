@@ -1,8 +1,7 @@
-"""What keeps a polling sensor going: its cursor, what becomes of a record that cannot be read, and
-patience after failures.
+"""Run a polling sensor: its cursor, the records that it cannot read, and pauses after failures.
 
-The cursor is stored after everything was dispatched. A poll that ends anywhere before is repeated:
-its events come again with the same ids, and the actions behind them do no harm twice.
+The cursor is stored after everything was dispatched. A poll that ends before that is repeated: its
+events come again with the same ids, and the actions behind them do no harm twice.
 """
 
 from __future__ import annotations
@@ -13,12 +12,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from logging import Logger
-from typing import Any, Callable, Dict, Iterable, List, Optional, Protocol, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
 from .clock import Clock
-from .deliveries import as_object, loads
+from .deliveries import loads
 from .dispatching import Dispatcher, SensorService
-from .errors import ConfigError, DatastoreError, NotFoundError, PackError, describe
+from .errors import ApiError, ConfigError, DatastoreError, NotFoundError, PackError, describe
 from .incidents import format_time, parse_time
 from .pack import Pack
 from .settings import load
@@ -26,29 +25,36 @@ from .settings import load
 OVERLAP = timedelta(seconds=60)
 """How late a change may show up behind others with later stamps."""
 AHEAD = timedelta(minutes=5)
-"""How far a stamp may be ahead of our clock. What is further is a mistake in one record, and would
-hide what comes after it.
-"""
+"""A stamp further ahead of our clock is a mistake, and would hide what comes after it."""
 RETRIES = 10
 """Records that are read again in one poll."""
 GIVEN_UP = timedelta(days=1)
 """After this time a record that cannot be read is left alone."""
 FIRST_PAUSE, LONGEST_PAUSE = 30, 600
 """Seconds without a poll after a failure; doubled with each further one."""
+KNOWN = 100
+"""So many known items in a row of a list end its reading."""
 
 Event = Tuple[str, Dict[str, Any]]
 """A trigger's name without the pack, and the payload."""
-Item = Tuple[str, Optional[datetime], str]
-"""What was seen: its key, its stamp, a fingerprint of what it looked like."""
+
+
+class Item(NamedTuple):
+    """One item of a list: its key, its stamp, a digest of its fields, and the fields themselves."""
+
+    key: str
+    stamp: Optional[datetime]
+    digest: str
+    fields: Mapping[str, Any]
 
 
 @dataclass
 class Cursor:
     """How far the polls of a side are.
 
-    ``at``: the newest stamp that was seen, by the side's own clock; ``seen``: stamp and fingerprint
-    of what was seen since OVERLAP before that, by key; ``again``: ids of records that could not be
-    read, with our time of the first try.
+    ``at``: the newest stamp that was seen, by the side's own clock; ``seen``: stamp and digest of
+    each item since OVERLAP before that, by key; ``again``: ids of records that could not be read,
+    with our time of the first try.
     """
 
     at: datetime
@@ -57,68 +63,73 @@ class Cursor:
 
     @classmethod
     def from_text(cls, text: Optional[str], otherwise: datetime) -> Cursor:
-        """A stored cursor; where there is none, or somebody edited it, one that stands at
-        ``otherwise``.
-        """
+        """Read a stored cursor. If there is none, or somebody broke it, begin at ``otherwise``."""
         try:
-            data = as_object(loads(text or "{}"))
-        except ValueError:
-            data = {}
-        cursor = cls(parse_time(data.get("at")) or otherwise)
-        for key, value in as_object(data.get("seen")).items():
-            stamp = parse_time(value[0]) if isinstance(value, list) and len(value) == 2 else None
-            if stamp is not None:
-                cursor.seen[key] = stamp, str(value[1])
-        cursor.again = {key: str(since) for key, since in as_object(data.get("again")).items()}
-        return cursor
+            data = loads(text or "{}")
+            cursor = cls(parse_time(data.get("at")) or otherwise, again=dict(data.get("again", {})))
+            for key, (stamp, digest) in data.get("seen", {}).items():
+                cursor.seen[key] = parse_time(stamp) or cursor.at, digest
+            return cursor
+        except (AttributeError, TypeError, ValueError):
+            return cls(otherwise)
 
     def to_text(self) -> str:
-        """As it is stored."""
-        seen = {key: [format_time(stamp), fingerprint]
-                for key, (stamp, fingerprint) in self.seen.items()}
+        """Return the cursor as it is stored."""
+        seen = {key: [format_time(stamp), digest] for key, (stamp, digest) in self.seen.items()}
         return json.dumps({"at": format_time(self.at), "again": self.again, "seen": seen})
 
     @property
     def since(self) -> datetime:
-        """From where the next look begins."""
+        """Return where the next poll begins."""
         return self.at - OVERLAP
 
+    def knows(self, item: Item) -> bool:
+        """Return whether an item was seen as it is."""
+        return item.key in self.seen and self.seen[item.key][1] == item.digest
+
+    def read(self, listed: Iterable[Item]) -> List[Item]:
+        """Read a list from its newest item on, until nothing new is to be expected."""
+        found: List[Item] = []
+        known = 0
+        for item in listed:
+            if item.stamp and item.stamp < self.since:
+                break
+            found.append(item)
+            known = known + 1 if self.knows(item) else 0
+            if known == KNOWN:
+                break
+        return found
+
     def advance(self, items: Iterable[Item], now: datetime) -> None:
-        """Everything in ``items`` was taken care of."""
-        for key, stamp, fingerprint in items:
-            stamp = stamp or self.at
-            self.seen[key] = stamp, fingerprint
-            if stamp <= now + AHEAD:
-                self.at = max(self.at, stamp)
+        """Remember items as dispatched. One without a key would not be known again."""
+        for item in items:
+            if item.key:
+                self.seen[item.key] = item.stamp or self.at, item.digest
+            if item.stamp and item.stamp <= now + AHEAD:
+                self.at = max(self.at, item.stamp)
         self.seen = {key: value for key, value in self.seen.items() if value[0] >= self.since}
 
 
 class Poller(ABC):
-    """Looks for the changes of one side; its cursor is stored under the name of its sensor.
-
-    ``start`` is the time of the first run: before the first poll there is no cursor, and it begins
-    there.
-    """
+    """Poll one side; ``sensor`` is the name of its sensor, under which the cursor is stored."""
 
     sensor: str
-    start: datetime
     cursor: Cursor
 
     def __init__(self, pack: Pack, dispatcher: Dispatcher, logger: Logger) -> None:
         self.pack = pack
         self.dispatcher = dispatcher
         self.logger = logger
-        self._stored: Optional[str] = None
 
     def poll(self) -> None:
-        """Look once. Raises PackError, or whatever StackStorm's own dispatch raises; nothing is lost
-        then.
+        """Poll once, the first time from the first run on.
+
+        Raises PackError, or whatever StackStorm's own dispatch raises; nothing is lost then.
         """
-        clock = self.pack.clock
         self.pack.transport.renew()
-        self.start = parse_time(self.pack.start.ensure(clock)) or clock.now()
+        start = parse_time(self.pack.start.ensure(self.pack.clock)) or self.pack.clock.now()
         self._stored = self.pack.cursors.read(self.sensor)
-        self.cursor = Cursor.from_text(self._stored, self.start)
+        self.cursor = Cursor.from_text(self._stored, start)
         self.look()
         for record_id in list(self.cursor.again)[:RETRIES]:
             self.take(record_id, partial(self.events_of, record_id))
@@ -126,15 +137,17 @@ class Poller(ABC):
 
     @abstractmethod
     def look(self) -> None:
-        """Take what changed since the cursor, and advance it."""
+        """Take every record that changed since the cursor, and advance the cursor."""
 
     @abstractmethod
     def events_of(self, record_id: str) -> List[Event]:
-        """The events of one record, read by its id."""
+        """Return the events of one record, read by its id."""
 
     def take(self, record_id: str, events: Callable[[], List[Event]]) -> None:
-        """Dispatch the events of one record. If they cannot be told, it is put off, and the others
-        do not wait for it; a datastore that does not answer ends the poll.
+        """Dispatch the events of one record.
+
+        If they cannot be told, put the record off, and go on with the others. A datastore that does
+        not answer ends the poll.
         """
         try:
             found = events()
@@ -147,8 +160,16 @@ class Poller(ABC):
         for trigger, payload in found:
             self.dispatcher.dispatch(trigger, payload)
 
+    def notes(self, record_id: str, read: Callable[[], List[Any]]) -> List[Any]:
+        """Read the notes of a record; none if that fails, as its state must not wait for them."""
+        try:
+            return read()
+        except ApiError as error:
+            self.logger.warning("the notes of %s cannot be read: %s", record_id, describe(error))
+            return []
+
     def store(self) -> None:
-        """Store the cursor, where it is another than before."""
+        """Store the cursor if it changed."""
         text = self.cursor.to_text()
         if text != self._stored:
             self.pack.cursors.write(self.sensor, text)
@@ -169,24 +190,15 @@ class Poller(ABC):
         self.cursor.again[record_id] = format_time(first)
 
 
-class Poll(Protocol):
-    """What :class:`Polling` repeats."""
-
-    def poll(self) -> None:
-        """Look once; raises what ends this look."""
-
-
 class Polling:
-    """The whole of a polling sensor: :meth:`poll` never raises, as StackStorm starts an ended sensor
-    twice again, and then never.
-    """
+    """Run a poller as a sensor that never fails: StackStorm restarts one twice, and then never."""
 
     def __init__(self, service: SensorService, config: Any,
-                 poller: Callable[[Pack, Dispatcher, Logger], Poll], logger: Logger,
+                 poller: Callable[[Pack, Dispatcher, Logger], Any], logger: Logger,
                  clock: Optional[Clock] = None) -> None:
         self._clock = clock or Clock()
         self._logger = logger
-        self._poller: Optional[Poll] = None
+        self._poller: Any = None
         self._failures = 0
         self._resume_at = 0.0
         try:
@@ -201,7 +213,7 @@ class Polling:
                               Dispatcher(service, settings, self._clock), logger)
 
     def poll(self) -> None:
-        """Look once, unless an earlier look failed a short time ago."""
+        """Poll once, unless an earlier poll failed a short time ago."""
         if self._poller is None or self._clock.monotonic() < self._resume_at:
             return
         try:

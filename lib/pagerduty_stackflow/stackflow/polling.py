@@ -1,96 +1,95 @@
-"""StackFlow's list of incidents in place of webhooks: which records changed.
+"""Poll StackFlow's list of incidents: which records changed.
 
 docs.stackflow-tech.com, api/incidents.html, List query parameters: no filter knows `updated_at`, so
-the newest are read until what is known begins.
+the newest records are read until one is older than the last poll.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from datetime import datetime
-from typing import Any, List, Mapping, NamedTuple, Optional
+from functools import partial
+from typing import Any, Dict, List, Mapping
+from urllib.parse import quote
 
-from ..deliveries import text, time_text
-from ..incidents import parse_time
-from .client import PAGE, PAGES, StackFlowClient
-from .records import TEXTS, TIMES
+from ..deliveries import as_object, text, time_text
+from ..events import UPDATED
+from ..incidents import STACKFLOW_NUMBER, StackFlowIncident, parse_time
+from ..pairs import UnreadableError
+from ..polling import Event, Item, Poller
+from .client import PAGE, PAGES
+from .records import TEXTS, TIMES, canonical_record
+from .webhooks import event_of
 
-FIRST_LOOK = 20
-"""Rows that are asked for as long as hardly anything happens."""
 MOST = PAGE * PAGES
-"""Rows that one look takes in."""
+"""Rows that one poll reads."""
 NEWEST = (("sort", "updated_at"), ("order", "desc"))
 
 
-class Row(NamedTuple):
-    """A record of a list as StackFlow sent it.
+class StackFlowPoller(Poller):
+    """Poll StackFlow's records."""
 
-    ``key`` is its number, or where it has none its ``fingerprint``: a digest of its known fields,
-    as stamps of whole seconds do not tell two changes apart.
+    sensor = "StackFlowPollingSensor"
+
+    def look(self) -> None:
+        now = self.pack.clock.now()
+        self._noted: List[Item] = []
+        rows = self.cursor.read(map(_row, self.pack.stackflow.pages("/incidents", NEWEST)))
+        if len(rows) >= MOST:
+            self.logger.warning("more than %d records changed: the oldest changes are left to the "
+                                "reconcile", MOST)
+        for row in reversed(rows):
+            if not self.cursor.knows(row):
+                self.take(row.key, partial(self._events, row))
+        self.cursor.advance(rows + self._noted, now)
+
+    def events_of(self, record_id: str) -> List[Event]:
+        answer = as_object(self.pack.stackflow.call(
+            "GET", "/incidents/" + quote(record_id, safe="")))
+        return self._events(_row(as_object(answer.get("data", answer))))
+
+    def _events(self, row: Item) -> List[Event]:
+        settings = self.pack.settings.stackflow
+        record = StackFlowIncident.from_record(canonical_record(row.fields, settings.states))
+        if not STACKFLOW_NUMBER.match(record.number) or not record.state:
+            raise UnreadableError("its number is %r, its state %r" % (record.number, record.state))
+        new = row.key not in self.cursor.seen and (
+            record.created_at is not None and record.created_at >= self.cursor.since)
+        stamp = time_text(row.fields.get("updated_at"))
+        documents: List[Dict[str, Any]] = [{
+            "event": "incident.created" if new else UPDATED, "timestamp": stamp,
+            "event_id": "%s:%s:%s" % (row.key, stamp, row.digest)}]
+        if self.pack.settings.sync_notes and self.pack.links.read(record.number)[0] is not None:
+            notes = self.notes(record.number, partial(self._new_notes, record.number))
+            self._noted += notes
+            documents += [{"event": "incident.comment_added", "event_id": note.key,
+                           "note": note.fields, "timestamp": note.fields.get("created_at")}
+                          for note in notes]
+        return [event_of(dict(document, incident=row.fields), settings, row.digest, "poll")
+                for document in documents]
+
+    def _new_notes(self, number: str) -> List[Item]:
+        """Return the notes that people can see and that are new. A note without a time is left out,
+        as nothing tells whether it is new.
+        """
+        found = []
+        for fields in self.pack.stackflow.pages("/incidents/%s/notes" % number):
+            stamp = parse_time(time_text(fields.get("created_at")))
+            key = "%s:%s" % (number, text(fields.get("id")) or _digest(fields))
+            if (stamp and stamp >= self.cursor.since and key not in self.cursor.seen and
+                    fields.get("visibility") != "internal"):
+                found.append((stamp, Item(key, stamp, "", fields)))
+        return [item for _, item in sorted(found, key=lambda one: one[0])]
+
+
+def _row(fields: Mapping[str, Any]) -> Item:
+    """Return a record with its number as key, or else its digest.
+
+    The digest tells two changes of one second apart.
     """
-
-    key: str
-    updated_at: Optional[datetime]
-    fingerprint: str
-    fields: Mapping[str, Any]
-
-
-class NoteRow(NamedTuple):
-    """A note as StackFlow lists it; ``key`` names its record and it."""
-
-    key: str
-    written_at: datetime
-    fields: Mapping[str, Any]
-
-
-def row_of(fields: Mapping[str, Any]) -> Row:
-    """A record as StackFlow sent it."""
-    fingerprint = _digest([fields.get(name) for name in TEXTS + TIMES])
-    return Row(text(fields.get("number")) or text(fields.get("id")) or fingerprint,
-               parse_time(time_text(fields.get("updated_at"))), fingerprint, fields)
-
-
-def changed(client: StackFlowClient, since: datetime, fingerprints: Mapping[str, str]) -> List[Row]:
-    """The records that were changed at ``since`` or later, the newest first.
-
-    ``fingerprints`` are those of records that are known as they are, by number. The list is read to
-    its end, to an older record, or where a whole page's worth is known.
-    """
-    rows = _until_known(client, since, fingerprints, FIRST_LOOK)
-    return rows if rows is not None else _until_known(client, since, fingerprints, PAGE) or []
-
-
-def _until_known(client: StackFlowClient, since: datetime, fingerprints: Mapping[str, str],
-                 size: int) -> Optional[List[Row]]:
-    """None where the first of several pages was not enough to tell."""
-    rows: List[Row] = []
-    known = 0
-    for fields in client.pages("/incidents", NEWEST, size):
-        row = row_of(fields)
-        if row.updated_at is not None and row.updated_at < since:
-            return rows
-        rows.append(row)
-        known = known + 1 if fingerprints.get(row.key) == row.fingerprint else 0
-        if known == PAGE:
-            return rows
-        if len(rows) == size < PAGE:
-            return None
-    return rows
-
-
-def new_notes(client: StackFlowClient, number: str, since: datetime) -> List[NoteRow]:
-    """The notes of a record that were written at ``since`` or later, without those that StackFlow
-    keeps internal. A note without a time is left out, as nothing tells whether it is new.
-    """
-    found = []
-    for fields in client.pages("/incidents/%s/notes" % number):
-        written_at = parse_time(time_text(fields.get("created_at")))
-        if written_at is None or written_at < since or fields.get("visibility") == "internal":
-            continue
-        key = "%s:%s" % (number, text(fields.get("id")) or _digest(fields))
-        found.append(NoteRow(key, written_at, fields))
-    return sorted(found, key=lambda note: note.written_at)
+    digest = _digest([fields.get(name) for name in TEXTS + TIMES])
+    return Item(text(fields.get("number")) or text(fields.get("id")) or digest,
+                parse_time(time_text(fields.get("updated_at"))), digest, fields)
 
 
 def _digest(value: Any) -> str:
