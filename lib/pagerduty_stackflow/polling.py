@@ -25,7 +25,7 @@ from .settings import load
 OVERLAP = timedelta(seconds=60)
 """How late a change may show up behind others with later stamps."""
 AHEAD = timedelta(minutes=5)
-"""A stamp further ahead of our clock is a mistake, and would hide what comes after it."""
+"""A stamp further ahead of our clock is a mistake. It would hide what comes after it."""
 RETRIES = 10
 """Records that are read again in one poll."""
 GIVEN_UP = timedelta(days=1)
@@ -100,21 +100,28 @@ class Cursor:
                 break
         return found
 
-    def advance(self, items: Iterable[Item], now: datetime) -> None:
-        """Remember items as dispatched. One without a key would not be known again."""
+    def advance(self, items: Iterable[Item], end: datetime) -> None:
+        """Remember items as dispatched, and go on to the newest stamp up to ``end``.
+
+        An item without a key would not be known again.
+        """
         for item in items:
             if item.key:
                 self.seen[item.key] = item.stamp or self.at, item.digest
-            if item.stamp and item.stamp <= now + AHEAD:
+            if item.stamp and item.stamp <= end:
                 self.at = max(self.at, item.stamp)
         self.seen = {key: value for key, value in self.seen.items() if value[0] >= self.since}
 
 
 class Poller(ABC):
-    """Poll one side; ``sensor`` is the name of its sensor, under which the cursor is stored."""
+    """Poll one side; ``sensor`` is the name of its sensor, under which the cursor is stored.
+
+    ``noted`` are the notes that were dispatched since the cursor was advanced.
+    """
 
     sensor: str
     cursor: Cursor
+    noted: List[Item]
 
     def __init__(self, pack: Pack, dispatcher: Dispatcher, logger: Logger) -> None:
         self.pack = pack
@@ -130,6 +137,7 @@ class Poller(ABC):
         start = parse_time(self.pack.start.ensure(self.pack.clock)) or self.pack.clock.now()
         self._stored = self.pack.cursors.read(self.sensor)
         self.cursor = Cursor.from_text(self._stored, start)
+        self.noted = []
         self.look()
         for record_id in list(self.cursor.again)[:RETRIES]:
             self.take(record_id, partial(self.events_of, record_id))
@@ -160,13 +168,20 @@ class Poller(ABC):
         for trigger, payload in found:
             self.dispatcher.dispatch(trigger, payload)
 
-    def notes(self, record_id: str, read: Callable[[], List[Any]]) -> List[Any]:
-        """Read the notes of a record; none if that fails, as its state must not wait for them."""
+    def new_notes(self, record_id: str, read: Callable[[], Iterable[Item]]) -> List[Item]:
+        """Return the new notes of a record, the oldest first.
+
+        None if they cannot be read, as the record's state must not wait for them. A note without a
+        time is left out, as nothing tells whether it is new.
+        """
         try:
-            return read()
+            found = [note for note in read() if note.stamp and note.stamp >= self.cursor.since and
+                     note.key not in self.cursor.seen]
         except ApiError as error:
             self.logger.warning("the notes of %s cannot be read: %s", record_id, describe(error))
             return []
+        self.noted += found
+        return sorted(found, key=lambda note: note.stamp or self.cursor.at)
 
     def store(self) -> None:
         """Store the cursor if it changed."""

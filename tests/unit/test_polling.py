@@ -62,10 +62,10 @@ def test_failures_in_a_row_make_the_pauses_longer_and_a_success_ends_them(
 def test_the_cursor_goes_on_at_the_newest_stamp_and_knows_the_time_before():
     cursor = Cursor(at(0))
     cursor.advance([Item("a", at(10), "x", {}), Item("b", at(100), "y", {}),
-                    Item("c", None, "z", {})], at(100))
+                    Item("c", None, "z", {})], at(100) + AHEAD)
     assert (cursor.at, cursor.since) == (at(100), at(100) - OVERLAP)
     assert cursor.seen == {"b": (at(100), "y"), "c": (at(100), "z")}
-    cursor.advance([Item("d", at(50), "x", {})], at(100))
+    cursor.advance([Item("d", at(50), "x", {})], at(100) + AHEAD)
     assert cursor.at == at(100)
     assert set(cursor.seen) == {"b", "c", "d"}
 
@@ -74,7 +74,7 @@ def test_a_stamp_that_is_too_far_ahead_is_remembered_and_moves_nothing():
     cursor = Cursor(at(0))
     ahead = at(0) + AHEAD
     cursor.advance([Item("a", ahead, "x", {}),
-                    Item("b", ahead + timedelta(seconds=1), "y", {})], at(0))
+                    Item("b", ahead + timedelta(seconds=1), "y", {})], ahead)
     assert cursor.at == ahead
     assert set(cursor.seen) == {"a", "b"}
 

@@ -24,8 +24,6 @@ SETTLED = timedelta(seconds=5)
 """Younger log entries are left to the next poll, as others may still come between them."""
 SHORTEST = timedelta(seconds=4)
 """A window of the log that is not halved any more."""
-NEAR = timedelta(minutes=1)
-"""How far the times of a note and of its entry may be apart."""
 
 Entry = Mapping[str, Any]
 
@@ -40,8 +38,7 @@ class PagerDutyPoller(Poller):
 
         The cursor is stored after each window: the next poll goes on where this one ends.
         """
-        now = self.pack.clock.now()
-        since, end = self.cursor.since, now - SETTLED
+        since, end = self.cursor.since, self.pack.clock.now() - SETTLED
         size = end - since
         while since < end:
             until = min(since + size, end)
@@ -50,7 +47,7 @@ class PagerDutyPoller(Poller):
                 size /= 2
                 continue
             self._take([item.fields for item in reversed(found) if not self.cursor.knows(item)])
-            self.cursor.advance(found, now)
+            self.cursor.advance(found + self.noted, until)
             self.store()
             since = until
 
@@ -96,40 +93,30 @@ class PagerDutyPoller(Poller):
               time_text(last.get("created_at")))
         state = dict(_payload(last, shown), event_type=kind, occurred_at=at, event_id=":".join(
             map(str, (shown["id"], kind, shown["service_id"], at))))
-        noted = [entry for entry in entries if entry.get("type") == "annotate_log_entry"]
-        notes = []
-        if noted and known and self.pack.settings.sync_notes:  # log entries lack their texts
+        notes = [_note(dict(entry, content=entry.get("note"), user=entry.get("agent"),
+                            trimmed=True))
+                 for entry in entries if entry.get("type") == "annotate_log_entry"]
+        if notes and known and self.pack.settings.sync_notes:  # log entries lack their texts
             path = "/incidents/%s/notes" % quote(shown["id"], safe="")
-            notes = self.notes(shown["id"], lambda: list(filter(
-                as_object, self.pack.rest.call("GET", path).get("notes") or ())))
-        payloads = [state] + [_annotated(entry, shown, notes) for entry in noted]
+            notes = self.new_notes(shown["id"], lambda: map(_note, filter(as_object, reversed(
+                self.pack.rest.call("GET", path).get("notes") or ())))) or notes
+        payloads = [state] + [_annotated(note, shown) for note in notes]
         return [(TRIGGERS[PAGERDUTY], payload) for payload in payloads]
 
 
-def _annotated(entry: Entry, incident: Dict[str, Any], notes: List[Any]) -> Dict[str, Any]:
-    """Return the event of an entry, with the note that was written nearest to it in time.
+def _note(fields: Mapping[str, Any]) -> Item:
+    return Item(text(fields.get("id")) or "", parse_time(fields.get("created_at")), "", fields)
 
-    The note is taken out of ``notes``. Without one, the event says that it is trimmed.
-    """
-    at = parse_time(entry.get("created_at"))
 
-    def distance(note: Mapping[str, Any]) -> timedelta:
-        written_at = parse_time(note.get("created_at"))
-        return abs(written_at - at) if written_at and at else timedelta.max
-
-    note = min(reversed(notes), key=distance, default={"content": entry.get("note")})
-    trimmed = distance(note) > NEAR
-    if trimmed:
-        note = {"content": entry.get("note")}
-    else:
-        notes.remove(note)
-    shown = clean(note)
+def _annotated(note: Item, incident: Dict[str, Any]) -> Dict[str, Any]:
+    """Return the event of a note. A log entry in its place shows no id and is trimmed."""
+    fields = as_object(clean(dict(note.fields, agent=note.fields.get("user"))))
+    trimmed = fields.get("trimmed") is True
     return dict(
-        _payload(entry, incident), event_type="incident.annotated",
-        event_id="%s:%s" % (incident["id"], text(entry.get("id"))),
-        occurred_at=time_text(entry.get("created_at")),
-        note={"id": text(shown.get("id")), "content": text(shown.get("content")),
-              "trimmed": trimmed})
+        _payload(fields, incident), event_type="incident.annotated",
+        event_id="%s:%s" % (incident["id"], note.key), occurred_at=fields.get("created_at"),
+        note={"id": None if trimmed else text(fields.get("id")),
+              "content": text(fields.get("content")), "trimmed": trimmed})
 
 
 def _payload(entry: Entry, incident: Dict[str, Any]) -> Dict[str, Any]:

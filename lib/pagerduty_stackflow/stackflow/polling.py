@@ -9,14 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 from functools import partial
-from typing import Any, Dict, List, Mapping
+from typing import Any, Dict, Iterator, List, Mapping
 from urllib.parse import quote
 
 from ..deliveries import as_object, text, time_text
 from ..events import UPDATED
 from ..incidents import STACKFLOW_NUMBER, StackFlowIncident, parse_time
 from ..pairs import UnreadableError
-from ..polling import Event, Item, Poller
+from ..polling import AHEAD, Event, Item, Poller
 from .client import PAGE, PAGES
 from .records import TEXTS, TIMES, canonical_record
 from .webhooks import event_of
@@ -32,8 +32,6 @@ class StackFlowPoller(Poller):
     sensor = "StackFlowPollingSensor"
 
     def look(self) -> None:
-        now = self.pack.clock.now()
-        self._noted: List[Item] = []
         rows = self.cursor.read(map(_row, self.pack.stackflow.pages("/incidents", NEWEST)))
         if len(rows) >= MOST:
             self.logger.warning("more than %d records changed: the oldest changes are left to the "
@@ -41,7 +39,7 @@ class StackFlowPoller(Poller):
         for row in reversed(rows):
             if not self.cursor.knows(row):
                 self.take(row.key, partial(self._events, row))
-        self.cursor.advance(rows + self._noted, now)
+        self.cursor.advance(rows + self.noted, self.pack.clock.now() + AHEAD)
 
     def events_of(self, record_id: str) -> List[Event]:
         answer = as_object(self.pack.stackflow.call(
@@ -60,26 +58,19 @@ class StackFlowPoller(Poller):
             "event": "incident.created" if new else UPDATED, "timestamp": stamp,
             "event_id": "%s:%s:%s" % (row.key, stamp, row.digest)}]
         if self.pack.settings.sync_notes and self.pack.links.read(record.number)[0] is not None:
-            notes = self.notes(record.number, partial(self._new_notes, record.number))
-            self._noted += notes
+            notes = self.new_notes(record.number, partial(self._notes, record.number))
             documents += [{"event": "incident.comment_added", "event_id": note.key,
                            "note": note.fields, "timestamp": note.fields.get("created_at")}
                           for note in notes]
         return [event_of(dict(document, incident=row.fields), settings, row.digest, "poll")
                 for document in documents]
 
-    def _new_notes(self, number: str) -> List[Item]:
-        """Return the notes that people can see and that are new. A note without a time is left out,
-        as nothing tells whether it is new.
-        """
-        found = []
+    def _notes(self, number: str) -> Iterator[Item]:
+        """Yield the notes of a record that people can see."""
         for fields in self.pack.stackflow.pages("/incidents/%s/notes" % number):
-            stamp = parse_time(time_text(fields.get("created_at")))
-            key = "%s:%s" % (number, text(fields.get("id")) or _digest(fields))
-            if (stamp and stamp >= self.cursor.since and key not in self.cursor.seen and
-                    fields.get("visibility") != "internal"):
-                found.append((stamp, Item(key, stamp, "", fields)))
-        return [item for _, item in sorted(found, key=lambda one: one[0])]
+            if fields.get("visibility") != "internal":
+                key = "%s:%s" % (number, text(fields.get("id")) or _digest(fields))
+                yield Item(key, parse_time(time_text(fields.get("created_at"))), "", fields)
 
 
 def _row(fields: Mapping[str, Any]) -> Item:
