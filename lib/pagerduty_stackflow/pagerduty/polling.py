@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Dict, Iterator, List, Mapping, Sequence
 from urllib.parse import quote
 
-from ..deliveries import as_object, as_object_or_none, clean, text, time_text
+from ..deliveries import as_object, clean, text, time_text
 from ..events import UPDATED
 from ..fields import PAGERDUTY
 from ..incidents import parse_time
@@ -121,7 +121,7 @@ def _annotated(note: Item, incident: Dict[str, Any]) -> Dict[str, Any]:
 
 def _payload(entry: Entry, incident: Dict[str, Any]) -> Dict[str, Any]:
     return {"received_by": "poll", "incident": incident, "client": None, "note": None,
-            "agent": clean(as_object_or_none(entry.get("agent")))}
+            "agent": clean(as_object(entry.get("agent"))) or None}
 
 
 def _seconds(stamp: datetime) -> str:

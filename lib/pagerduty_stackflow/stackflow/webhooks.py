@@ -1,4 +1,4 @@
-"""StackFlow's outbound webhooks: whether a delivery is genuine, and what it says.
+"""Check and read StackFlow's outbound webhooks.
 
 docs.stackflow-tech.com, api/webhooks.html, states JSON and HMAC-SHA256 with a shared secret;
 header, body and names are not shown, so every form that the vendor's pages suggest is understood.
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from ..deliveries import (as_object, as_object_or_none, check_shared_secret, check_signature, clean,
-                          digest_id, load_object, text, time_text)
+from ..deliveries import (as_object, check_shared_secret, check_signature, clean, digest_id,
+                          load_object, text, time_text)
 from ..decide import DONE_STATES
 from ..settings import StackFlowSettings
 from .records import canonical_record, note_fields
@@ -26,13 +26,12 @@ TIME_KEYS = ("timestamp", "time", "occurred_at")
 
 def verify(body: bytes, headers: Mapping[str, str], settings: StackFlowSettings,
            secrets: Optional[Sequence[str]] = None) -> int:
-    """Which of ``secrets`` (by default `stackflow.webhook_secrets`) the delivery proves to know,
-    counted from 1.
+    """Return which of ``secrets`` (by default `stackflow.webhook_secrets`) the delivery proves to
+    know, counted from 1.
 
     By `stackflow.webhook_auth`: lower-case hex HMAC-SHA256 of the raw body, optionally behind
     `sha256=` or `v1=` (api/webhooks.html); or the secret itself, as connectors/datadog.html prints
-    it. Header names are compared without case. Raises SignatureMissing, SignatureMismatch, or
-    BadDelivery where a signed body is empty.
+    it. Raises SignatureMissing, SignatureMismatch, or BadDelivery if a signed body is empty.
     """
     given = {name.lower(): value for name, value in headers.items()}
     secrets = settings.webhook_secrets if secrets is None else secrets
@@ -164,10 +163,8 @@ def _stamp(fields: Dict[str, Any], payload: Mapping[str, Any]) -> None:
 
 
 def _sla(value: Any) -> Optional[Dict[str, Any]]:
-    if text(value):
-        value = {"policy": value}
-    facts = as_object_or_none(value)
-    if facts is None:
+    facts = {"policy": value} if text(value) else as_object(value)
+    if not facts:
         return None
     policy, metric = facts.get("policy"), text(facts.get("metric"))
     return {"policy": text(policy.get("name") if isinstance(policy, dict) else policy),
@@ -177,17 +174,13 @@ def _sla(value: Any) -> Optional[Dict[str, Any]]:
 
 
 def _percent(value: Any) -> Optional[float]:
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        return None
     try:
-        number = clean(float(value.rstrip(" %") if isinstance(value, str) else value))
+        found: Optional[float] = clean(float((text(value) or repr(value)).rstrip(" %")))
+        return found
     except ValueError:
         return None
-    return None if number is None else float(number)
 
 
 def _note(value: Any) -> Optional[Dict[str, Any]]:
-    if text(value):
-        value = {"text": value}
-    note = as_object_or_none(value)
-    return None if note is None else note_fields(note)
+    note = {"text": value} if text(value) else as_object(value)
+    return note_fields(note) if note else None
