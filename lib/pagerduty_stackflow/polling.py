@@ -135,7 +135,7 @@ class Poller(ABC):
         """
         self.pack.transport.renew()
         start = parse_time(self.pack.start.ensure(self.pack.clock)) or self.pack.clock.now()
-        self._stored = self.pack.cursors.read(self.sensor)
+        self._stored = self.pack.datastore.value("cursor." + self.sensor)
         self.cursor = Cursor.from_text(self._stored, start)
         self.noted = []
         self.look()
@@ -187,7 +187,7 @@ class Poller(ABC):
         """Store the cursor if it changed."""
         text = self.cursor.to_text()
         if text != self._stored:
-            self.pack.cursors.write(self.sensor, text)
+            self.pack.datastore.set("cursor." + self.sensor, text, None)
             self._stored = text
 
     def _put_off(self, record_id: str, error: Exception) -> None:
