@@ -1,4 +1,4 @@
-"""A small HTTP server: a thread for each connection, and a deadline for each request.
+"""Serve HTTP with a thread for each connection and a deadline for each request.
 
 Works with real threads and in a process that eventlet has patched.
 """
@@ -46,11 +46,12 @@ class Response(NamedTuple):
 
 
 class Refused(Exception):
-    """A request that is not accepted: ``reason`` in one word, and the response."""
+    """A request that is not accepted: ``reason`` in one word, its ``cause``, and the response."""
 
-    def __init__(self, reason: str, status: int, message: str) -> None:
+    def __init__(self, reason: str, status: int, message: str,
+                 cause: Optional[BaseException] = None) -> None:
         super().__init__(message)
-        self.reason = reason
+        self.reason, self.cause = reason, cause
         self.response = Response(status, {"error": message},
                                  {"Retry-After": "30"} if status == 503 else {})
 
@@ -191,7 +192,7 @@ class Connection(BaseHTTPRequestHandler):
             raise Refused("too_large", 413, "the body is too large")
         while len(self._buffer) < size:
             if not self._receive():
-                raise Refused("cut_short", 400, "the body ended early")
+                raise ConnectionError("the body ended early")
         data, self._buffer = self._buffer[:size], self._buffer[size:]
         return data
 
