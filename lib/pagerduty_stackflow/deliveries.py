@@ -17,12 +17,9 @@ from .errors import PackError
 from .incidents import format_time
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
-DEPTH_LIMIT = 40
-"""Levels of nesting that are kept; MongoDB refuses documents of more than 100."""
-INTEGER_LIMIT = 2 ** 63
-"""MongoDB's integers have 64 bits."""
-CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
-"""Control characters but tab, line feed and carriage return."""
+DEPTH_LIMIT = 40  # levels of nesting that are kept; MongoDB refuses more than 100
+INTEGER_LIMIT = 2 ** 63  # MongoDB's integers have 64 bits
+CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # not tab, LF and CR
 
 
 DECODER = json.JSONDecoder(parse_int=lambda digits: int(digits[:21]), parse_constant=lambda _: None)
@@ -108,9 +105,7 @@ def load_object(body: bytes, cleaned: bool = True) -> Dict[str, Any]:
 
 
 def clean(value: Any, depth: int = DEPTH_LIMIT) -> Any:
-    """Return a value of JSON without what a database or another parser would refuse: control
-    characters go, half a surrogate pair becomes "?", other parts become null.
-    """
+    """Return a value without what a database would refuse, which goes or becomes "?" or null."""
     if isinstance(value, str):
         if value.isprintable():
             return value

@@ -1,7 +1,7 @@
 """Run a polling sensor: its cursor, the records that it cannot read, and pauses after failures.
 
-The cursor is stored after everything was dispatched. A poll that ends before that is repeated: its
-events come again with the same ids, and the actions behind them do no harm twice.
+The cursor is stored after everything was dispatched. A poll that ends before that is repeated, and
+its events come again with the same ids.
 """
 
 from __future__ import annotations
@@ -22,21 +22,14 @@ from .incidents import format_time, parse_time
 from .pack import Pack
 from .settings import load
 
-OVERLAP = timedelta(seconds=60)
-"""How late a change may show up behind others with later stamps."""
-AHEAD = timedelta(minutes=5)
-"""A stamp further ahead of our clock is a mistake. It would hide what comes after it."""
-RETRIES = 10
-"""Records that are read again in one poll."""
-GIVEN_UP = timedelta(days=1)
-"""After this time a record that cannot be read is left alone."""
-FIRST_PAUSE, LONGEST_PAUSE = 30, 600
-"""Seconds without a poll after a failure; doubled with each further one."""
-KNOWN = 100
-"""So many known items in a row of a list end its reading."""
+OVERLAP = timedelta(seconds=60)  # a change may show up so late behind others
+AHEAD = timedelta(minutes=5)  # a stamp further ahead is a mistake, and would hide later changes
+RETRIES = 10  # records that are read again in one poll
+GIVEN_UP = timedelta(days=1)  # then a record that cannot be read is left alone
+FIRST_PAUSE, LONGEST_PAUSE = 30, 600  # seconds after a failure, doubled with each further one
+KNOWN = 100  # so many known items in a row of a list end its reading
 
-Event = Tuple[str, Dict[str, Any]]
-"""A trigger's name without the pack, and the payload."""
+Event = Tuple[str, Dict[str, Any]]  # a trigger's name without the pack, and the payload
 
 
 class Item(NamedTuple):
@@ -53,8 +46,7 @@ class Cursor:
     """How far the polls of a side are.
 
     ``at``: the newest stamp that was seen, by the side's own clock; ``seen``: stamp and digest of
-    each item since OVERLAP before that, by key; ``again``: ids of records that could not be read,
-    with our time of the first try.
+    newer items, by key; ``again``: when a record could not be read for the first time, by id.
     """
 
     at: datetime
@@ -101,12 +93,9 @@ class Cursor:
         return found
 
     def advance(self, items: Iterable[Item], end: datetime) -> None:
-        """Remember items as dispatched, and go on to the newest stamp up to ``end``.
-
-        An item without a key would not be known again.
-        """
+        """Remember items as dispatched, and go on to the newest stamp up to ``end``."""
         for item in items:
-            if item.key:
+            if item.key:  # else it would not be known again
                 self.seen[item.key] = item.stamp or self.at, item.digest
             if item.stamp and item.stamp <= end:
                 self.at = max(self.at, item.stamp)
@@ -152,13 +141,11 @@ class Poller(ABC):
         """Return the events of one record, read by its id."""
 
     def take(self, record_id: str, events: Callable[[], List[Event]]) -> None:
-        """Dispatch the events of one record.
-
-        If they cannot be told, put the record off, and go on with the others. A datastore that does
-        not answer ends the poll.
-        """
+        """Dispatch the events of one record. If it cannot be read, put it off."""
         try:
             found = events()
+        except NotFoundError:
+            found = []
         except DatastoreError:
             raise
         except Exception as error:
@@ -169,10 +156,8 @@ class Poller(ABC):
             self.dispatcher.dispatch(trigger, payload)
 
     def new_notes(self, record_id: str, read: Callable[[], Iterable[Item]]) -> List[Item]:
-        """Return the new notes of a record, the oldest first.
-
-        None if they cannot be read, as the record's state must not wait for them. A note without a
-        time is left out, as nothing tells whether it is new.
+        """Return the notes with a new time, the oldest first; none if they cannot be read, as the
+        record's state must not wait for them.
         """
         try:
             found = [note for note in read() if note.stamp and note.stamp >= self.cursor.since and
@@ -191,10 +176,7 @@ class Poller(ABC):
             self._stored = text
 
     def _put_off(self, record_id: str, error: Exception) -> None:
-        now = self.pack.clock.now()
-        since = self.cursor.again.pop(record_id, None)
-        if isinstance(error, NotFoundError):
-            return
+        now, since = self.pack.clock.now(), self.cursor.again.pop(record_id, None)
         first = parse_time(since) or now
         if now - first > GIVEN_UP:
             self.logger.error("%s is given up: %s", record_id, describe(error))
@@ -202,7 +184,7 @@ class Poller(ABC):
         if since is None:
             self.logger.warning("%s cannot be read, and is tried again: %s", record_id,
                                 describe(error), exc_info=not isinstance(error, PackError))
-        self.cursor.again[record_id] = format_time(first)
+        self.cursor.again[record_id] = format_time(first)  # behind the others
 
 
 class Polling:

@@ -20,10 +20,9 @@ from ..prefilter import TRIGGERS
 from .rest import OFFSET_LIMIT, SECOND
 from .webhooks import incident_fields
 
-SETTLED = timedelta(seconds=5)
-"""Younger log entries are left to the next poll, as others may still come between them."""
-SHORTEST = timedelta(seconds=4)
-"""A window of the log that is not halved any more."""
+SETTLED = timedelta(seconds=5)  # others may still come between younger log entries
+SHORTEST = timedelta(seconds=4)  # a window of the log that is not halved any more
+STAMP = "%Y-%m-%dT%H:%M:%SZ"
 
 Entry = Mapping[str, Any]
 
@@ -34,10 +33,7 @@ class PagerDutyPoller(Poller):
     sensor = "PagerDutyPollingSensor"
 
     def look(self) -> None:
-        """Read the log in windows, halved where one holds more than PagerDuty gives of a list.
-
-        The cursor is stored after each window: the next poll goes on where this one ends.
-        """
+        """Read the log in windows, halved where one holds more than PagerDuty gives of a list."""
         since, end = self.cursor.since, self.pack.clock.now() - SETTLED
         size = end - since
         while since < end:
@@ -52,10 +48,9 @@ class PagerDutyPoller(Poller):
             since = until
 
     def _entries(self, since: datetime, until: datetime) -> Iterator[Item]:
-        """Yield the entries of a window, the newest first, and of the second before it: whether the
-        bounds themselves belong to a window is not documented.
-        """
-        params = (("since", _seconds(since - SECOND)), ("until", _seconds(until)),
+        """Yield the entries of a window, the newest first."""
+        since -= SECOND  # whether the bounds belong to a window is not documented
+        params = (("since", since.strftime(STAMP)), ("until", until.strftime(STAMP)),
                   ("is_overview", "true"), ("include[]", "incidents"))
         for entry in self.pack.rest.pages("/log_entries", "log_entries", params):
             yield Item(text(entry.get("id")) or "", parse_time(entry.get("created_at")), "", entry)
@@ -78,9 +73,7 @@ class PagerDutyPoller(Poller):
         return self._events(as_object(answer.get("incident")), [])
 
     def _events(self, incident: Mapping[str, Any], entries: Sequence[Entry]) -> List[Event]:
-        """Return the events of an incident with new entries. The first one's id follows from the
-        incident's state, so a change that is found again has it again.
-        """
+        """Return the events of an incident. A change that is found again has its id again."""
         shown = incident_fields(dict(incident, number=incident.get("incident_number")))
         if shown["status"] not in STATUSES:
             raise UnreadableError("its status is %r" % shown["status"])
@@ -122,7 +115,3 @@ def _annotated(note: Item, incident: Dict[str, Any]) -> Dict[str, Any]:
 def _payload(entry: Entry, incident: Dict[str, Any]) -> Dict[str, Any]:
     return {"received_by": "poll", "incident": incident, "client": None, "note": None,
             "agent": clean(as_object(entry.get("agent"))) or None}
-
-
-def _seconds(stamp: datetime) -> str:
-    return stamp.strftime("%Y-%m-%dT%H:%M:%SZ")

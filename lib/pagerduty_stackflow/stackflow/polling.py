@@ -21,8 +21,7 @@ from .client import PAGE, PAGES
 from .records import TEXTS, TIMES, canonical_record
 from .webhooks import event_of
 
-MOST = PAGE * PAGES
-"""Rows that one poll reads."""
+MOST = PAGE * PAGES  # rows that one poll reads
 NEWEST = (("sort", "updated_at"), ("order", "desc"))
 
 
@@ -74,10 +73,7 @@ class StackFlowPoller(Poller):
 
 
 def _row(fields: Mapping[str, Any]) -> Item:
-    """Return a record with its number as key, or else its digest.
-
-    The digest tells two changes of one second apart.
-    """
+    """Return a record. Its digest tells two changes of one second apart."""
     digest = _digest([fields.get(name) for name in TEXTS + TIMES])
     return Item(text(fields.get("number")) or text(fields.get("id")) or digest,
                 parse_time(time_text(fields.get("updated_at"))), digest, fields)
