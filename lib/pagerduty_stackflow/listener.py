@@ -57,7 +57,7 @@ class Listener:
         self._wanted = address
         self._settings = settings
         self._config_error = config_error
-        self._logger = logger
+        self.logger = logger
         self._started_at = format_time(self.clock.now())
         self._counts: Dict[str, Counter[str]] = defaultdict(Counter)
         self._refused: Dict[str, Counter[str]] = defaultdict(Counter)
@@ -70,9 +70,9 @@ class Listener:
 
     def serve_forever(self) -> None:
         """Serve until :meth:`stop`. Raises OSError if the port is taken."""
-        with WebServer(self._wanted, self.answer, self._late, self._logger) as self._server:
+        with WebServer(self._wanted, self) as self._server:
             address = self.address = self._server.socket.getsockname()[:2]
-            self._logger.info("listening for webhooks on %s port %d", *address)
+            self.logger.info("listening for webhooks on %s port %d", *address)
             self._server.serve_forever(POLL_SECONDS)
 
     def stop(self) -> None:
@@ -171,7 +171,7 @@ class Listener:
         finally:
             self._dispatches.release()
 
-    def _late(self, request: Connection) -> Response:
+    def late(self, request: Connection) -> Response:
         """Answer a request whose dispatch hangs."""
         return self._refuse(PATHS.get(request.route, HEALTH_PATH), Refused(
             "timeout", 503, "StackStorm did not take the event in time"))
@@ -185,7 +185,7 @@ class Listener:
             if now - self._logged.get((source, refused.reason), -LOG_SECONDS) < LOG_SECONDS:
                 return refused.response
             self._logged[source, refused.reason] = now
-        self._logger.warning("a webhook of %s was answered %d: %s%s", source,
-                             refused.response.status, refused,
-                             " (%s)" % describe(cause) if cause else "")
+        self.logger.warning("a webhook of %s was answered %d: %s%s", source,
+                            refused.response.status, refused,
+                            " (%s)" % describe(cause) if cause else "")
         return refused.response
