@@ -155,16 +155,17 @@ class Poller(ABC):
         for trigger, payload in found:
             self.dispatcher.dispatch(trigger, payload)
 
-    def new_notes(self, record_id: str, read: Callable[[], Iterable[Item]]) -> List[Item]:
-        """Return the notes with a new time, the oldest first; none if they cannot be read, as the
-        record's state must not wait for them.
+    def new_notes(self, record_id: str, read: Callable[[], Iterable[Item]]) -> Optional[List[Item]]:
+        """Return the notes with a new time, the oldest first.
+
+        None if they cannot be read, as the record's state must not wait for them.
         """
         try:
             found = [note for note in read() if note.stamp and note.stamp >= self.cursor.since and
                      note.key not in self.cursor.seen]
         except ApiError as error:
             self.logger.warning("the notes of %s cannot be read: %s", record_id, describe(error))
-            return []
+            return None
         self.noted += found
         return sorted(found, key=lambda note: note.stamp or self.cursor.at)
 

@@ -91,8 +91,9 @@ class PagerDutyPoller(Poller):
                  for entry in entries if entry.get("type") == "annotate_log_entry"]
         if notes and known and self.pack.settings.sync_notes:  # log entries lack their texts
             path = "/incidents/%s/notes" % quote(shown["id"], safe="")
-            notes = self.new_notes(shown["id"], lambda: map(_note, filter(as_object, reversed(
-                self.pack.rest.call("GET", path).get("notes") or ())))) or notes
+            listed = self.new_notes(shown["id"], lambda: map(_note, filter(as_object, reversed(
+                self.pack.rest.call("GET", path).get("notes") or ()))))
+            notes = notes if listed is None else listed
         payloads = [state] + [_annotated(note, shown) for note in notes]
         return [(TRIGGERS[PAGERDUTY], payload) for payload in payloads]
 
