@@ -6,7 +6,7 @@ from typing import Any, Dict
 
 from st2reactor.sensor.base import PollingSensor
 
-from pagerduty_stackflow.pagerduty.polling import PagerDutyPoller
+from pagerduty_stackflow.pagerduty_poller import PagerDutyPoller
 from pagerduty_stackflow.polling import Polling
 
 

@@ -10,15 +10,15 @@ from functools import partial
 from typing import Any, Dict, Iterator, List, Mapping, Sequence
 from urllib.parse import quote
 
-from ..deliveries import as_object, clean, text, time_text
-from ..events import UPDATED
-from ..fields import PAGERDUTY
-from ..incidents import parse_time
-from ..pairs import STATUSES, UnreadableError
-from ..polling import Event, Item, Poller
-from ..prefilter import TRIGGERS
-from .rest import OFFSET_LIMIT, SECOND
-from .webhooks import incident_fields
+from .deliveries import as_object, clean, text, time_text
+from .events import UPDATED
+from .fields import PAGERDUTY
+from .incidents import parse_time
+from .pagerduty.rest import OFFSET_LIMIT, SECOND
+from .pagerduty.webhooks import incident_fields
+from .pairs import STATUSES, UnreadableError
+from .polling import Event, Item, Poller
+from .prefilter import TRIGGERS
 
 SETTLED = timedelta(seconds=5)  # others may still come between younger log entries
 SHORTEST = timedelta(seconds=4)  # a window of the log that is not halved any more

@@ -12,14 +12,14 @@ from functools import partial
 from typing import Any, Dict, Iterator, List, Mapping
 from urllib.parse import quote
 
-from ..deliveries import as_object, text, time_text
-from ..events import UPDATED
-from ..incidents import STACKFLOW_NUMBER, StackFlowIncident, parse_time
-from ..pairs import UnreadableError
-from ..polling import AHEAD, Event, Item, Poller
-from .client import PAGE, PAGES
-from .records import TEXTS, TIMES, canonical_record
-from .webhooks import event_of
+from .deliveries import as_object, text, time_text
+from .events import UPDATED
+from .incidents import STACKFLOW_NUMBER, StackFlowIncident, parse_time
+from .pairs import UnreadableError
+from .polling import AHEAD, Event, Item, Poller
+from .stackflow.client import PAGE, PAGES
+from .stackflow.records import TEXTS, TIMES, canonical_record
+from .stackflow.webhooks import event_of
 
 MOST = PAGE * PAGES  # rows that one poll reads
 NEWEST = (("sort", "updated_at"), ("order", "desc"))
