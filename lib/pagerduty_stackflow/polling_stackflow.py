@@ -56,7 +56,7 @@ class StackFlowPoller(Poller):
         documents: List[Dict[str, Any]] = [{
             "event": "incident.created" if new else UPDATED, "timestamp": stamp,
             "event_id": "%s:%s:%s" % (row.key, stamp, row.digest)}]
-        if self.pack.settings.sync_notes and self.pack.links.read(record.number)[0] is not None:
+        if self.pack.settings.sync_notes and self.pack.links.read(record.number) is not None:
             notes = self.new_notes(record.number, partial(self._notes, record.number)) or []
             documents += [{"event": "incident.comment_added", "event_id": note.key,
                            "note": note.fields, "timestamp": note.fields.get("created_at")}
