@@ -6,8 +6,8 @@ from typing import Any, Dict
 
 from st2reactor.sensor.base import PollingSensor
 
-from pagerduty_stackflow.pollers import PagerDutyPoller
 from pagerduty_stackflow.polling import Polling
+from pagerduty_stackflow.polling_pagerduty import PagerDutyPoller
 
 
 class PagerDutyPollingSensor(PollingSensor):

@@ -6,8 +6,8 @@ from typing import Any, Dict
 
 from st2reactor.sensor.base import PollingSensor
 
-from pagerduty_stackflow.pollers import StackFlowPoller
 from pagerduty_stackflow.polling import Polling
+from pagerduty_stackflow.polling_stackflow import StackFlowPoller
 
 
 class StackFlowPollingSensor(PollingSensor):

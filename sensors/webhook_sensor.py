@@ -16,7 +16,7 @@ from pagerduty_stackflow.errors import ConfigError, describe
 from pagerduty_stackflow.incidents import format_time
 from pagerduty_stackflow.listener import DEFAULT_ADDRESS, PAGERDUTY, Listener
 from pagerduty_stackflow.settings import CONFIG, Settings, load
-from pagerduty_stackflow.stores import Pings, Start, WebhookSecrets
+from pagerduty_stackflow.stores import Start, WebhookSecrets
 
 REFRESH_SECONDS = 10
 """Less than a ping of `check_connection` may take, which may follow `manage_webhooks` at once."""
@@ -78,7 +78,7 @@ class WebhookSensor(Sensor):
     def on_ping(self, number: int) -> None:
         """Leave word for `check_connection` that a ping came, and which secret signed it."""
         word = {"received_at": format_time(self._clock.now()), "secret": number}
-        Pings(self._datastore).write(json.dumps(word))
+        self._datastore.set("ping", json.dumps(word), None)
 
     def refresh(self) -> None:
         """Read the stored secrets, and note the time of the first run; what is unreadable stays."""

@@ -9,7 +9,8 @@ from world import Crash, PackClock, World
 
 from pagerduty_stackflow.dispatching import Dispatcher
 from pagerduty_stackflow.pack import Pack
-from pagerduty_stackflow.pollers import PagerDutyPoller, StackFlowPoller
+from pagerduty_stackflow.polling_pagerduty import PagerDutyPoller
+from pagerduty_stackflow.polling_stackflow import StackFlowPoller
 
 CURSOR = "pagerduty_stackflow.cursor."
 SIDES = {"pagerduty": PagerDutyPoller, "stackflow": StackFlowPoller}

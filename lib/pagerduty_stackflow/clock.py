@@ -1,6 +1,4 @@
-"""The one place where time is read, so that everything else can be driven by a clock of a test's
-own.
-"""
+"""Read the time in one place, so that a test can drive everything by a clock of its own."""
 
 from __future__ import annotations
 

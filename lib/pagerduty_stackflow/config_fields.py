@@ -61,9 +61,8 @@ class Field:
         vars(self).update(more)
 
 
-def key(default: Any = None, **more: Any) -> Any:
-    """Declare a key by its default and by attributes of Field."""
-    return Field(default, **more)
+key: Callable[..., Any] = Field
+"""Declare a key by its default and by attributes of Field; its type is that of the setting."""
 
 
 def section(settings: Type[Values], **more: Any) -> Any:

@@ -12,14 +12,10 @@ from .errors import DatastoreDeniedError, DatastoreError
 
 PREFIX = "pagerduty_stackflow."
 DAY = 24 * 3600
-EXPIRY = 90 * DAY
-"""Seconds that records of finished incidents stay."""
-NOTE = ".note."
-"""Between the key of an incident and the digest of a note that the pack wrote on it."""
-PAGE = 100
-"""`api.max_page_size`: the most values that one list call of StackStorm returns."""
-NEIGHBOURS = 1000
-"""The most values that one read takes: a prefix also finds the keys that continue after it."""
+EXPIRY = 90 * DAY  # for records of finished incidents, in seconds
+NOTE = ".note."  # between the key of an incident and the digest of the pack's own note
+PAGE = 100  # `api.max_page_size`: the most values that one list call of StackStorm returns
+NEIGHBOURS = 1000  # the most values of a read; a prefix also finds the keys that continue after it
 T = TypeVar("T")
 
 

@@ -1,8 +1,6 @@
-"""What the webhooks of both sides have in common: signatures over raw bytes, and JSON that may hold
-anything.
+"""Check signatures over raw bytes, and read JSON that may hold anything.
 
-What comes out of here can be stored: StackStorm drops a payload silently that its database cannot
-hold.
+StackStorm silently drops a payload that its database cannot hold, so :func:`clean` removes that.
 """
 
 from __future__ import annotations
@@ -13,26 +11,19 @@ import json
 import math
 import re
 from datetime import datetime, timezone
-from typing import Any, Callable, Dict, Optional, Sequence, Union
+from typing import Any, Callable, Dict, List, Optional, Sequence, Union
 
 from .errors import PackError
 from .incidents import format_time
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
-DEPTH_LIMIT = 40
-"""Levels of nesting that are kept; MongoDB refuses documents of more than 100."""
-INTEGER_LIMIT = 2 ** 63
-"""MongoDB's integers have 64 bits."""
-DIGITS_LIMIT = 19
-CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
-"""Control characters but tab, line feed and carriage return."""
+DEPTH_LIMIT = 40  # levels of nesting that are kept; MongoDB refuses more than 100
+INTEGER_LIMIT = 2 ** 63  # MongoDB's integers have 64 bits
+CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # not tab, LF and CR
 
 
-def _integer(digits: str) -> Optional[int]:
-    return int(digits) if len(digits) <= DIGITS_LIMIT + 1 else None
-
-
-DECODER = json.JSONDecoder(parse_int=_integer, parse_constant=lambda _: None)
+DECODER = json.JSONDecoder(parse_int=lambda digits: int(digits[:21]), parse_constant=lambda _: None)
+"""Reading more digits would take too long; :func:`clean` makes null of 21."""
 
 
 class SignatureMissing(PackError):
@@ -42,9 +33,7 @@ class SignatureMissing(PackError):
 
 
 class SignatureMismatch(PackError):
-    """A well-formed header that matches no secret of ours: answer 503, so that the delivery comes
-    again.
-    """
+    """A well-formed header matches no secret: answer 503, so that the delivery comes again."""
 
     kind = "signature_mismatch"
 
@@ -57,41 +46,39 @@ class BadDelivery(PackError):
 
 def check_signature(body: bytes, header: Optional[str], prefixes: Sequence[str],
                     secrets: Sequence[str]) -> int:
-    """Which secret signed the body, counted from 1.
+    """Return which secret signed the body, counted from 1.
 
     The header holds lower-case hex HMAC-SHA256 digests of the raw body, separated by commas, each
-    behind one of ``prefixes``; anything else in it is ignored. Raises SignatureMissing where it
-    holds no digest, SignatureMismatch where none matches, BadDelivery for an empty body.
+    behind one of ``prefixes``; anything else in it is ignored. Raises SignatureMissing if it holds
+    no digest, SignatureMismatch if none matches, BadDelivery for an empty body.
     """
     entries = [entry.strip() for entry in (header or "").split(",")]
-    digests = [entry[len(prefix):] for entry in entries for prefix in prefixes
+    digests = [entry[len(prefix):].encode() for entry in entries for prefix in prefixes
                if entry.startswith(prefix) and DIGEST.fullmatch(entry[len(prefix):])]
-    if not digests:
-        raise SignatureMissing("the signature header is missing or malformed")
-    found = 0
-    for number, secret in enumerate(secrets, start=1):
-        expected = hmac.new(_bytes(secret), body, hashlib.sha256).hexdigest()
-        for digest in digests:  # all of them, so that the time taken tells nothing
-            if hmac.compare_digest(digest, expected) and secret and not found:
-                found = number
-    if not found:
-        raise SignatureMismatch("the signature matches none of the secrets")
+    number = _number(digests, secrets, lambda secret: hmac.new(
+        secret, body, hashlib.sha256).hexdigest().encode())
     if not body:
         raise BadDelivery("the body is empty")
-    return found
+    return number
 
 
 def check_shared_secret(header: Optional[str], secrets: Sequence[str]) -> int:
-    """Which secret the header holds, counted from 1; raises as :func:`check_signature` does."""
-    if not header:
-        raise SignatureMissing("the header with the shared secret is missing")
-    given = header.encode("latin-1", "replace")  # the bytes as they came
+    """Return which secret the header holds; raises as :func:`check_signature` does."""
+    given = header.encode("latin-1", "replace") if header else b""  # the bytes as they came
+    return _number([given] if given else [], secrets, bytes)
+
+
+def _number(given: List[bytes], secrets: Sequence[str], proof: Callable[[bytes], bytes]) -> int:
+    if not given:
+        raise SignatureMissing("the header with the signature or secret is missing or malformed")
     found = 0
     for number, secret in enumerate(secrets, start=1):
-        if hmac.compare_digest(given, _bytes(secret)) and secret and not found:
-            found = number
+        expected = proof(secret.encode("utf-8", "surrogatepass"))
+        for one in given:  # all of them, so that the time taken tells nothing
+            if hmac.compare_digest(one, expected) and secret and not found:
+                found = number
     if not found:
-        raise SignatureMismatch("the shared secret is none of ours")
+        raise SignatureMismatch("the signature or secret matches none of the configured ones")
     return found
 
 
@@ -103,60 +90,46 @@ def loads(text: Union[str, bytes], decode: Callable[[Any], Any] = json.loads) ->
         raise ValueError("nested too deeply") from None
 
 
-def load_object(body: bytes) -> Dict[str, Any]:
-    """The JSON object of a body, :func:`clean`; raises BadDelivery for anything else."""
-    cleaned: Dict[str, Any] = clean(load_unclean(body))
-    return cleaned
+def load_object(body: bytes, cleaned: bool = True) -> Dict[str, Any]:
+    """Return the JSON object of a body, :func:`clean` if not told otherwise.
 
-
-def load_unclean(body: bytes) -> Dict[str, Any]:
-    """Like :func:`load_object`, for who cleans what is taken of it."""
+    Raises BadDelivery for anything else.
+    """
     try:
         value = loads(body.decode("utf-8", "replace").lstrip("\ufeff"), DECODER.decode)
     except ValueError:
         raise BadDelivery("the body is not JSON, or nested too deeply") from None
     if not isinstance(value, dict):
         raise BadDelivery("the body is not a JSON object")
-    return value
+    return as_object(clean(value)) if cleaned else value
 
 
 def clean(value: Any, depth: int = DEPTH_LIMIT) -> Any:
-    """Return a value of JSON without what a database or another parser would refuse: control
-    characters go, half a surrogate pair becomes "?", other parts become null.
-    """
+    """Return a value without what a database would refuse, which goes or becomes "?" or null."""
     if isinstance(value, str):
         if value.isprintable():
             return value
-        return CONTROLS.sub("", value).encode("utf-8", "replace").decode()  # half a pair: "?"
-    if value is None:
-        return None
-    if isinstance(value, dict):
-        return None if not depth else {_name(str(key)): clean(inner, depth - 1)
-                                       for key, inner in value.items()}
-    if isinstance(value, list):
-        return None if not depth else [clean(inner, depth - 1) for inner in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, int):
-        return value if -INTEGER_LIMIT <= value < INTEGER_LIMIT else None
+        return CONTROLS.sub("", value).encode("utf-8", "replace").decode()
+    if isinstance(value, dict) and depth:
+        return {clean(str(key)): clean(inner, depth - 1) for key, inner in value.items()}
+    if isinstance(value, list) and depth:
+        return [clean(inner, depth - 1) for inner in value]
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    if isinstance(value, int) and -INTEGER_LIMIT <= value < INTEGER_LIMIT:
+        return value
     return None
 
 
-def _name(key: str) -> str:
-    return key if key.isidentifier() else str(clean(key))
-
-
 def text(value: Any) -> Optional[str]:
-    """A string that is not blank, or an integer in digits; None for anything else."""
+    """Return a string that is not blank, or an integer in digits; None for anything else."""
     if isinstance(value, str):
         return value if value.strip() else None
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def time_text(value: Any) -> Optional[str]:
-    """A time as it came, or seconds or milliseconds since 1970 as ISO 8601 UTC; None for anything
-    else.
-    """
+    """Return a time as it came, or seconds or milliseconds since 1970 as ISO 8601 UTC."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return text(value)
     try:
@@ -167,19 +140,10 @@ def time_text(value: Any) -> Optional[str]:
 
 
 def as_object(value: Any) -> Dict[str, Any]:
-    """The object itself, or an empty one in place of anything else."""
+    """Return the object itself, or an empty one in place of anything else."""
     return value if isinstance(value, dict) else {}
 
 
-def as_object_or_none(value: Any) -> Optional[Dict[str, Any]]:
-    """The object itself, or None in place of anything else."""
-    return value if isinstance(value, dict) else None
-
-
 def digest_id(body: bytes) -> str:
-    """An id for a delivery that brings none: equal bodies have equal ids."""
+    """Return an id for a delivery that brings none: equal bodies have equal ids."""
     return "sha256:" + hashlib.sha256(body).hexdigest()
-
-
-def _bytes(secret: str) -> bytes:
-    return secret.encode("utf-8", "surrogatepass")

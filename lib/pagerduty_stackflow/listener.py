@@ -1,4 +1,4 @@
-"""The webhook listener: accepts genuine deliveries of both sides and dispatches them in time.
+"""Accept genuine deliveries of both sides, and dispatch them in time.
 
 Knows nothing of StackStorm, and works with real threads and patched by eventlet.
 """
@@ -6,10 +6,9 @@ Knows nothing of StackStorm, and works with real threads and patched by eventlet
 from __future__ import annotations
 
 import threading
-from collections import Counter, OrderedDict
-from datetime import datetime
+from collections import Counter, OrderedDict, defaultdict
 from logging import Logger
-from typing import Any, Callable, Dict, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 from .clock import Clock
 from .deliveries import BadDelivery, SignatureMismatch, SignatureMissing
@@ -33,7 +32,7 @@ three in a row. It repeats a 5xx for 48 hours (developer.pagerduty.com, Webhooks
 """
 APART_SECONDS = 1.5
 """Two deliveries of one change would start two runs that both find the other side unchanged, and
-both write. So the second one waits, and its run finds what the first one's run has done.
+both write. So the second delivery waits for the run of the first.
 """
 HELD_LIMIT = 50  # deliveries that wait at a time; more are dispatched at once, against a flood
 LOG_SECONDS = 60.0
@@ -58,11 +57,11 @@ class Listener:
         self._wanted = address
         self._settings = settings
         self._config_error = config_error
-        self._logger = logger
-        self._started_at = self.clock.now()
-        self._counts: Dict[str, Counter[str]] = {source: Counter() for source in BODY_LIMITS}
-        self._refused: Dict[str, Counter[str]] = {source: Counter() for source in BODY_LIMITS}
-        self._last: Dict[str, datetime] = {}
+        self.logger = logger
+        self._started_at = format_time(self.clock.now())
+        self._counts: Dict[str, Counter[str]] = defaultdict(Counter)
+        self._refused: Dict[str, Counter[str]] = defaultdict(Counter)
+        self._last: Dict[str, float] = {}
         self._logged: Dict[Tuple[str, str], float] = {}
         self._lock = threading.Lock()
         self._dispatches = threading.Semaphore(DISPATCH_LIMIT)
@@ -71,9 +70,9 @@ class Listener:
 
     def serve_forever(self) -> None:
         """Serve until :meth:`stop`. Raises OSError if the port is taken."""
-        with WebServer(self._wanted, self.answer, self._late, self._logger) as self._server:
+        with WebServer(self._wanted, self) as self._server:
             address = self.address = self._server.socket.getsockname()[:2]
-            self._logger.info("listening for webhooks on %s port %d", *address)
+            self.logger.info("listening for webhooks on %s port %d", *address)
             self._server.serve_forever(POLL_SECONDS)
 
     def stop(self) -> None:
@@ -83,18 +82,17 @@ class Listener:
 
     def health(self) -> Dict[str, Any]:
         """Return the object that `/healthz` shows; ages in seconds."""
-        now = self.clock.now()
-        shown: Dict[str, Any] = {"status": "config_error" if self._config_error else "ok"}
+        now = self.clock.monotonic()
+        shown: Dict[str, Any] = {"status": "ok", "started_at": self._started_at}
         if self._config_error:
-            shown["error"] = self._config_error
-        shown["started_at"] = format_time(self._started_at)
+            shown.update(status="config_error", error=self._config_error)
         with self._lock:
-            for source, counts in self._counts.items():
-                last = self._last.get(source)
+            for source in BODY_LIMITS:
                 shown[source] = {
-                    "received": counts["received"], "dispatched": counts["dispatched"],
-                    "refused": dict(self._refused[source]),
-                    "seconds_since_last_event": (now - last).total_seconds() if last else None}
+                    "received": self._counts[source]["received"],
+                    "dispatched": self._counts[source]["dispatched"],
+                    "refused": dict(self._refused[source]), "seconds_since_last_event":
+                    now - self._last[source] if source in self._last else None}
         return shown
 
     def answer(self, request: Connection) -> Response:
@@ -113,18 +111,18 @@ class Listener:
         try:
             self._take(source, request)
         except Refused as refused:
-            return self._refuse(source, refused, refused.__cause__, request.late)
+            return self._refuse(source, refused, request.late)
         except (SignatureMissing, SignatureMismatch, BadDelivery) as error:
             return self._refuse(source, Refused(error.kind, STATUSES[error.kind], error.message))
         except Exception as error:  # a mistake of ours must not cost an event
-            return self._refuse(source, Refused("internal", 503, "the listener failed"), error)
+            return self._refuse(source, Refused("internal", 503, "the listener failed", error))
         with self._lock:
             self._counts[source]["dispatched"] += 1
         return Response(202, {"status": "accepted"})
 
     def _take(self, source: str, request: Connection) -> None:
         settings = self._settings
-        if settings is None or self._config_error:
+        if settings is None:
             raise Refused("config_error", 503, "the pack's config is unusable, see " + HEALTH_PATH)
         secrets = self._sensor.secrets(source)
         if not any(secrets):
@@ -139,20 +137,13 @@ class Listener:
             number = stackflow.verify(body, headers, settings.stackflow, secrets)
             trigger, payload = stackflow.parse(body, settings.stackflow)
         with self._lock:
-            self._last[source] = self.clock.now()
+            self._last[source] = self.clock.monotonic()
         self._hold(trigger, payload)
-
-        def work() -> None:
-            self._sensor.handle(trigger, payload)
-            if source == PAGERDUTY and payload["event_type"] == pagerduty.PING:
-                self._sensor.on_ping(number)
-
-        self._dispatch(request, work)
+        self._dispatch(request, trigger, payload, number)
 
     def _hold(self, trigger: str, payload: Dict[str, Any]) -> None:
         """Wait if another delivery has just reported the same, whatever its id and its time."""
-        told = dict(payload, trigger=trigger, event_id=None, occurred_at=None)
-        digest = hash(repr(told))
+        digest = hash(repr(dict(payload, trigger=trigger, event_id=None, occurred_at=None)))
         now = self.clock.monotonic()
         with self._lock:
             while self._told and now - next(iter(self._told.values())) >= APART_SECONDS:
@@ -160,41 +151,41 @@ class Listener:
             waited = now - self._told[digest] if digest in self._told else APART_SECONDS
             self._told.setdefault(digest, now)
         if waited < APART_SECONDS and self._held.acquire(blocking=False):
-            try:
-                self.clock.sleep(APART_SECONDS - waited)
-            finally:
-                self._held.release()
+            self.clock.sleep(APART_SECONDS - waited)
+            self._held.release()
 
-    def _dispatch(self, request: Connection, work: Callable[[], None]) -> None:
-        """Do the work. Raises Refused if it fails; if it hangs, the server answers meanwhile."""
+    def _dispatch(self, request: Connection, trigger: str, payload: Dict[str, Any],
+                  number: int) -> None:
+        """Dispatch. Raises Refused if that fails; if it hangs, the server answers meanwhile."""
         now = self.clock.monotonic()
         deadline = min(now + DISPATCH_SECONDS, request.deadline)
         if not self._dispatches.acquire(timeout=max(deadline - now, 0)):
             raise Refused("busy", 503, "too many events wait for StackStorm")
         request.deadline = deadline
         try:
-            work()
+            self._sensor.handle(trigger, payload)
+            if trigger == pagerduty.EVENT and payload["event_type"] == pagerduty.PING:
+                self._sensor.on_ping(number)
         except BaseException as error:  # whatever it is, the sender comes again
-            raise Refused("dispatch_failed", 503, "StackStorm did not take the event") from error
+            raise Refused("dispatch_failed", 503, "StackStorm did not take the event", error)
         finally:
             self._dispatches.release()
 
-    def _late(self, request: Connection) -> Response:
-        refused = Refused("timeout", 503, "StackStorm did not take the event in time")
-        source = PATHS.get(request.route)
-        return self._refuse(source, refused) if source else refused.response
+    def late(self, request: Connection) -> Response:
+        """Answer a request whose dispatch hangs."""
+        return self._refuse(PATHS.get(request.route, HEALTH_PATH), Refused(
+            "timeout", 503, "StackStorm did not take the event in time"))
 
-    def _refuse(self, source: str, refused: Refused, cause: Optional[BaseException] = None,
-                late: bool = False) -> Response:
+    def _refuse(self, source: str, refused: Refused, late: bool = False) -> Response:
         """Count it, unless it is late, and say why in the log: once a minute for each reason."""
-        now = self.clock.monotonic()
+        now, cause = self.clock.monotonic(), refused.cause
         with self._lock:
             if not late:
                 self._refused[source][refused.reason] += 1
             if now - self._logged.get((source, refused.reason), -LOG_SECONDS) < LOG_SECONDS:
                 return refused.response
             self._logged[source, refused.reason] = now
-        self._logger.warning("a webhook of %s was answered %d: %s%s", source,
-                             refused.response.status, refused,
-                             " (%s)" % describe(cause) if cause else "")
+        self.logger.warning("a webhook of %s was answered %d: %s%s", source,
+                            refused.response.status, refused,
+                            " (%s)" % describe(cause) if cause else "")
         return refused.response

@@ -14,8 +14,7 @@ from .incidents import record_url
 from .links import Links
 from .pagerduty.events import EventsClient
 from .settings import Settings
-from .stores import (Cursors, Escalations, Leases, NoteMarks, Pings, Progress, Start,
-                     WebhookSecrets)
+from .stores import Escalations, Leases, NoteMarks, Progress, Start, WebhookSecrets
 from .transport import Transport
 
 if TYPE_CHECKING:
@@ -44,9 +43,8 @@ class Pack:
         self.store = store
         self.datastore = datastore = Datastore(store)
         self.links = Links(datastore)
-        self.start, self.cursors = Start(datastore), Cursors(datastore)
+        self.start, self.webhook_secrets = Start(datastore), WebhookSecrets(datastore)
         self.escalations, self.note_marks = Escalations(datastore), NoteMarks(datastore)
-        self.pings, self.webhook_secrets = Pings(datastore), WebhookSecrets(datastore)
         self.progress, self.leases = Progress(datastore), Leases(datastore)
         self.say = say
         self.transport = Transport(settings.http, self.clock, session)

@@ -5,6 +5,7 @@ The classes declare every key; ``config.schema.yaml`` describes what each means.
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Any, Dict, Optional, Tuple
 from urllib.parse import urlsplit
@@ -192,9 +193,8 @@ CONFIG: Field = section(Settings)
 def load(config: Any) -> Settings:
     """Check a pack config, as StackStorm hands it over, and turn it into settings.
 
-    Null means absent. Raises ConfigError whose message has one line ``path: what is wrong: what to
-    do`` for every problem. It quotes keys, and of the values only names of list entries and ids of
-    services.
+    Null means absent. Raises ConfigError with one line ``path: what is wrong: what to do`` for each
+    problem. Of the values it quotes only names of list entries and ids of services.
     """
     reader, settings = _read(config)
     if reader.problems:
@@ -220,31 +220,28 @@ def _read(config: Any) -> Tuple[Reader, Settings]:
 
 def _check(settings: Settings, reader: Reader) -> None:
     """Report what does not fit together; each part that is wrong by itself is None."""
-    default = settings.default_service_id
+    default, http = settings.default_service_id, settings.http
     ids = [entry.service_id if entry else "" for entry in settings.service_mapping or ()]
     if default and ids and all(ids) and default not in ids:
         reader.problem("default_pagerduty_service_id", "is the id of no entry of service_mapping",
                        "give one of " + ", ".join(ids))
     if settings.stackflow:
         _check_stackflow(settings.stackflow, reader)
-    http = settings.http
-    if http and http.timeout_seconds and http.total_seconds:
-        if http.total_seconds < http.timeout_seconds:
-            reader.problem("http.total_seconds", "is less than http.timeout_seconds",
-                           "give at least %g" % http.timeout_seconds)
+    if http and (http.total_seconds or math.inf) < (http.timeout_seconds or 0):
+        reader.problem("http.total_seconds", "is less than http.timeout_seconds",
+                       "give at least %g" % http.timeout_seconds)
 
 
 def _check_stackflow(stackflow: StackFlowSettings, reader: Reader) -> None:
     if urlsplit(stackflow.instance_url or "").path:
         reader.problem("stackflow.instance_url", "holds a path", "set it as stackflow.api_path")
-    auth = stackflow.auth
+    auth, states = stackflow.auth, stackflow.states or {}
     for names in AUTH_NEEDS.get(auth.method, ()) if auth else ():
         paths = tuple("stackflow.auth.%s: " % name for name in names)
         given = any(getattr(auth, name) for name in names)
         if not given and not any(line.startswith(paths) for line in reader.problems):
             reader.problem(paths[0][:-2], "is missing", "method %s needs it%s" % (
                 auth.method, ", or %s; is its datastore key set?" % names[1] if names[1:] else ""))
-    states = stackflow.states or {}
     for name, spelling in states.items():
         same = [other for other in STATES if other != name and states[other] == spelling]
         if spelling and spelling != name and same:

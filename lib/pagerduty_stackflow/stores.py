@@ -46,18 +46,6 @@ class Start(_Kept):
         return stored
 
 
-class Cursors(_Kept):
-    """Where each polling sensor continues, by the name of its class."""
-
-    def read(self, sensor: str) -> Optional[str]:
-        """Return the stored cursor; None before the first poll."""
-        return self._datastore.value("cursor." + sensor)
-
-    def write(self, sensor: str, text: str) -> None:
-        """Store a cursor."""
-        self._datastore.set("cursor." + sensor, text, None)
-
-
 class Escalation(NamedTuple):
     """One escalation of an incident under an SLA policy.
 
@@ -132,18 +120,6 @@ class NoteMarks(_Kept):
     def lower_flag(self, name: str, run: str) -> None:
         """Take back :meth:`raise_flag`."""
         self._datastore.delete("note.%s.%s" % (name, run))
-
-
-class Pings(_Kept):
-    """PagerDuty's last ping, as the listener describes it; compare it with an earlier value."""
-
-    def last(self) -> Optional[str]:
-        """Return the description; None before the first ping."""
-        return self._datastore.value("ping")
-
-    def write(self, text: str) -> None:
-        """Store the description of a ping."""
-        self._datastore.set("ping", text, None)
 
 
 class WebhookSecrets(_Kept):

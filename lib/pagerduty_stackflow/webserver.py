@@ -1,4 +1,4 @@
-"""A small HTTP server: a thread for each connection, and a deadline for each request.
+"""Serve HTTP with a thread for each connection and a deadline for each request.
 
 Works with real threads and in a process that eventlet has patched.
 """
@@ -14,9 +14,8 @@ from collections import OrderedDict
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler
 from io import BytesIO
-from logging import Logger
 from socketserver import ThreadingTCPServer
-from typing import Any, Callable, Dict, NamedTuple, Optional, Set, Tuple
+from typing import Any, Dict, NamedTuple, Optional, Set, Tuple
 
 from .clock import Clock
 
@@ -46,31 +45,29 @@ class Response(NamedTuple):
 
 
 class Refused(Exception):
-    """A request that is not accepted: ``reason`` in one word, and the response."""
+    """A request that is not accepted: ``reason`` in one word, its ``cause``, and the response."""
 
-    def __init__(self, reason: str, status: int, message: str) -> None:
+    def __init__(self, reason: str, status: int, message: str,
+                 cause: Optional[BaseException] = None) -> None:
         super().__init__(message)
-        self.reason = reason
+        self.reason, self.cause = reason, cause
         self.response = Response(status, {"error": message},
                                  {"Retry-After": "30"} if status == 503 else {})
 
 
 class WebServer(ThreadingTCPServer):
-    """Answers the requests that come to an address."""
+    """Serve an address. ``listener`` answers the requests, also those that are ``late``."""
 
     allow_reuse_address = True
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, address: Tuple[str, int], answer: Callable[[Connection], Response],
-                 late: Callable[[Connection], Response], logger: Logger) -> None:
+    def __init__(self, address: Tuple[str, int], listener: Any) -> None:
         self.address_family = socket.getaddrinfo(*address, 0, socket.SOCK_STREAM)[0][0]
-        self.answer = answer
-        self.late = late
+        self.listener = listener
         self.waiting: OrderedDict[Connection, None] = OrderedDict()
         self.busy: Set[Connection] = set()
         self.lock = threading.Lock()
-        self._logger = logger
         super().__init__(address, Connection)
 
     def get_request(self) -> Any:
@@ -78,7 +75,7 @@ class WebServer(ThreadingTCPServer):
         try:
             return super().get_request()
         except OSError as error:
-            self._logger.warning("cannot accept a connection for webhooks: %s", error)
+            self.listener.logger.warning("cannot accept a connection for webhooks: %s", error)
             CLOCK.sleep(PAUSE_SECONDS)
             raise
 
@@ -90,12 +87,12 @@ class WebServer(ThreadingTCPServer):
                     self.busy.remove(connection)
                     connection.late = connection.close_connection = True
                     with suppress(OSError):
-                        connection.send(self.late(connection))
+                        connection.send(self.listener.late(connection))
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Log a defect; a client that left or went silent is none."""
         if not isinstance(sys.exc_info()[1], OSError):
-            self._logger.exception("the webhook listener failed on a connection")
+            self.listener.logger.exception("the webhook listener failed on a connection")
 
 
 class Connection(BaseHTTPRequestHandler):
@@ -141,7 +138,7 @@ class Connection(BaseHTTPRequestHandler):
             self._unread = ("Transfer-Encoding" in self.headers or
                             self.headers.get("Content-Length", "0") != "0")
             self.server.busy.add(self)
-            response = self.server.answer(self)
+            response = self.server.listener.answer(self)
             with self.server.lock:  # not while the server answers in its place
                 self.server.busy.discard(self)
             if not self.late:
@@ -149,28 +146,23 @@ class Connection(BaseHTTPRequestHandler):
 
     def read_body(self, limit: int) -> bytes:
         """Return the body. Raises Refused if it is malformed, or larger than ``limit`` bytes."""
-        length = self._length()
-        try:
-            body = self._take_chunks(limit) if length is None else self._take(length, limit)
-        except socket.timeout:
-            raise Refused("slow", 503, "the body did not arrive in time") from None
-        except OSError:
-            raise Refused("cut_short", 400, "the connection broke") from None
-        self._unread = False
-        self.server.waiting.pop(self, None)
-        return body
-
-    def _length(self) -> Optional[int]:
-        """Return the length of the body; None if it comes in chunks."""
         lengths, codings = [[value.strip(" \t").lower() for value in self.headers.get_all(name, [])]
                             for name in ("Content-Length", "Transfer-Encoding")]
         if not lengths and not codings:
             raise Refused("no_length", 411, "a Content-Length is required")
-        if not lengths and codings == ["chunked"] and self.request_version == "HTTP/1.1":
-            return None
-        if codings or len(set(lengths)) > 1 or not lengths[0].isdecimal():
+        chunked = not lengths and codings == ["chunked"] and self.request_version == "HTTP/1.1"
+        if not chunked and (codings or len(set(lengths)) > 1 or not lengths[0].isdecimal()):
             raise Refused("bad_request", 400, "the length of the body is not certain")
-        return int(lengths[0]) if len(lengths[0]) < 19 else sys.maxsize
+        try:
+            body = self._take_chunks(limit) if chunked else self._take(
+                int(lengths[0]) if len(lengths[0]) < 19 else sys.maxsize, limit)
+        except socket.timeout:
+            raise Refused("slow", 503, "the body did not arrive in time") from None
+        except OSError:
+            raise Refused("cut_short", 400, "the body ended early") from None
+        self._unread = False
+        self.server.waiting.pop(self, None)
+        return body
 
     def _take_chunks(self, limit: int) -> bytes:
         body = b""
@@ -191,7 +183,7 @@ class Connection(BaseHTTPRequestHandler):
             raise Refused("too_large", 413, "the body is too large")
         while len(self._buffer) < size:
             if not self._receive():
-                raise Refused("cut_short", 400, "the body ended early")
+                raise ConnectionError
         data, self._buffer = self._buffer[:size], self._buffer[size:]
         return data
 

@@ -150,10 +150,9 @@ def test_no_store_of_a_pack_is_written_after_a_dry_run_began():
     pack.links.wait("INC1")
     pack.links.stop_waiting("INC1")
     pack.start.ensure(pack.clock)
-    pack.cursors.write("Sensor", "x")
     pack.escalations.recover("INC1", "P1", "2026-01-05T10:00:00Z")
     pack.note_marks.finish_note("x")
-    pack.pings.write("x")
+    pack.datastore.set("ping", "x", None)
     pack.webhook_secrets.write("PSUB01", "x")
     pack.progress.write({})
     assert world.store.values == before

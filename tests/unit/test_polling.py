@@ -9,7 +9,7 @@ from config_samples import BASE, changed
 from transport_site import FakeClock
 
 from pagerduty_stackflow.errors import ApiError
-from pagerduty_stackflow.polling import AHEAD, OVERLAP, Cursor, Poller, Polling
+from pagerduty_stackflow.polling import AHEAD, OVERLAP, Cursor, Item, Poller, Polling
 
 NOW = datetime(2026, 1, 5, 10, 0, tzinfo=timezone.utc)
 
@@ -61,10 +61,11 @@ def test_failures_in_a_row_make_the_pauses_longer_and_a_success_ends_them(
 
 def test_the_cursor_goes_on_at_the_newest_stamp_and_knows_the_time_before():
     cursor = Cursor(at(0))
-    cursor.advance([("a", at(10), "x"), ("b", at(100), "y"), ("c", None, "z")], at(100))
+    cursor.advance([Item("a", at(10), "x", {}), Item("b", at(100), "y", {}),
+                    Item("c", None, "z", {})], at(100) + AHEAD)
     assert (cursor.at, cursor.since) == (at(100), at(100) - OVERLAP)
     assert cursor.seen == {"b": (at(100), "y"), "c": (at(100), "z")}
-    cursor.advance([("d", at(50), "x")], at(100))
+    cursor.advance([Item("d", at(50), "x", {})], at(100) + AHEAD)
     assert cursor.at == at(100)
     assert set(cursor.seen) == {"b", "c", "d"}
 
@@ -72,14 +73,15 @@ def test_the_cursor_goes_on_at_the_newest_stamp_and_knows_the_time_before():
 def test_a_stamp_that_is_too_far_ahead_is_remembered_and_moves_nothing():
     cursor = Cursor(at(0))
     ahead = at(0) + AHEAD
-    cursor.advance([("a", ahead, "x"), ("b", ahead + timedelta(seconds=1), "y")], at(0))
+    cursor.advance([Item("a", ahead, "x", {}),
+                    Item("b", ahead + timedelta(seconds=1), "y", {})], ahead)
     assert cursor.at == ahead
     assert set(cursor.seen) == {"a", "b"}
 
 
 def test_a_cursor_is_read_as_it_was_stored():
     cursor = Cursor(at(0), again={"INC0001001": "2026-01-05T10:00:00Z"})
-    cursor.advance([("a", at(10), "x")], at(100))
+    cursor.advance([Item("a", at(10), "x", {})], at(100))
     assert Cursor.from_text(cursor.to_text(), at(-1)) == cursor
 
 

@@ -9,7 +9,7 @@ from world import World
 
 from dev.simulators.pagerduty import call as simulated
 from pagerduty_stackflow.errors import DatastoreError, PackError
-from pagerduty_stackflow.pagerduty import polling as log
+from pagerduty_stackflow import polling_pagerduty as log
 from pagerduty_stackflow.pagerduty import rest
 
 GROUP = "Platform Engineering"

@@ -311,6 +311,25 @@ def test_a_note_is_told_with_its_author_and_its_text_where_notes_are_copied(sync
         assert {one["note"]["trimmed"] for one in notes} == {True}
 
 
+def test_a_note_that_is_listed_before_its_log_entry_is_told_once():
+    story = Story(False)
+    story.world.configure(sync_notes=True)
+    story.pollers.start()
+    number, incident = story.born_in_pagerduty()
+    world = story.world
+    events = len(world.payloads)
+    world.pagerduty.add_note(incident, "Looking", world.casey)
+    world.run(10)
+    world.pagerduty.add_note(incident, "Found it", world.casey)
+    story.pollers.poll("pagerduty")
+    story.settle()
+    told = [payload["note"] for _, payload in world.payloads[events:]
+            if payload["event_type"] == "incident.annotated"]
+    assert [(note["content"], note["trimmed"]) for note in told] == [
+        ("Looking", False), ("Found it", False)]
+    assert len(world.stackflow.notes(number)) == 2
+
+
 def test_a_lost_datastore_makes_no_duplicate():
     story = Story(False)
     number, (_, incident) = story.paged(), story.born_in_pagerduty()

@@ -288,7 +288,7 @@ def test_sla_events_have_a_trigger_of_their_own(name, place):
 
 
 @pytest.mark.parametrize("facts, expected", [
-    (None, None), ([], None), ("P1", ("P1", None, None, None)), ({}, (None, None, None, None)),
+    (None, None), ([], None), ("P1", ("P1", None, None, None)), ({}, None),
     ({"policy": {"name": "P1"}, "metric": 1, "elapsed_percent": 75.5}, ("P1", "1", 75.5, None)),
     ({"policy": [], "metric": [], "elapsed_percent": "x", "breached_at": {}}, (None,) * 4),
     ({"elapsed_percent": True}, (None,) * 4), ({"elapsed_percent": "1e999"}, (None,) * 4)])

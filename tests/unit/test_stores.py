@@ -15,8 +15,7 @@ CLOSED = Link("INC1", pagerduty_id="Q0ABCDEF", dedup_key="stackflow:acme:INC1",
               key_fingerprint="f" * 16, here={"state": "resolved"}, there={"state": "resolved"})
 POLICY = "P1 Response: Größe {{ 1 }}"
 ESCALATION = Escalation("INC1", POLICY, "waiting", "2026-01-05T10:00:00Z", "2026-01-05T10:00:01")
-STORES = ("Start", "Cursors", "Escalations", "NoteMarks", "Pings", "WebhookSecrets", "Progress",
-          "Leases")
+STORES = ("Start", "Escalations", "NoteMarks", "WebhookSecrets", "Progress", "Leases")
 
 
 class Site:
@@ -25,8 +24,8 @@ class Site:
         self.store = MemoryStore(self.clock)
         datastore = Datastore(self.store)
         self.links = Links(datastore)
-        (self.start, self.cursors, self.escalations, self.marks, self.pings, self.secrets,
-         self.progress, self.leases) = [getattr(stores, name)(datastore) for name in STORES]
+        (self.start, self.escalations, self.marks, self.secrets, self.progress,
+         self.leases) = [getattr(stores, name)(datastore) for name in STORES]
 
     def put(self, name, value):
         self.store.set_value(PREFIX + name, value)
@@ -130,14 +129,6 @@ def test_the_latest_recovery_is_kept_in_whatever_order_they_come(site, times, ke
     assert site.escalations.read("INC1", POLICY) == (None, "2026-01-05T" + kept)
 
 
-def test_a_cursor_is_kept_for_each_sensor(site):
-    site.cursors.write("PagerDutyPollingSensor", "{}")
-    site.cursors.write("PagerDutyPollingSensor", "{1}")
-    assert site.cursors.read("PagerDutyPollingSensor") == "{1}"
-    assert site.cursors.read("PagerDutyPolling") is None
-    assert site.cursors.read("StackFlowPollingSensor") is None
-
-
 def test_a_lease_that_is_held_is_given_back_and_is_refused_to_others_until_then(site):
     other = Leases(Datastore(site.store))
     with site.leases.hold("x", 60, site.clock):
@@ -166,13 +157,6 @@ def test_of_two_runs_that_ask_in_the_same_moment_at_most_one_gets_a_lease(site, 
     assert len(calls) == call + 1 and ends.count(None) <= 1
 
 
-def test_the_last_ping_is_kept(site):
-    assert site.pings.last() is None
-    for text in ("first", "second"):
-        site.pings.write(text)
-        assert site.pings.last() == text
-
-
 def test_webhook_secrets_are_encrypted_and_found_by_their_full_keys(site):
     site.secrets.write("PSUB01", "very secret")
     site.secrets.write("PSUB012", "another")
@@ -187,14 +171,13 @@ def test_webhook_secrets_are_encrypted_and_found_by_their_full_keys(site):
 
 def calls():
     clock = VirtualClock()
-    return [("start", "read"), ("start", "ensure", clock), ("cursors", "read", "Sensor"),
-            ("cursors", "write", "Sensor", "{}"), ("escalations", "read", "INC1", POLICY),
+    return [("start", "read"), ("start", "ensure", clock), ("escalations", "read", "INC1", POLICY),
             ("escalations", "every"), ("escalations", "write", ESCALATION),
             ("escalations", "recover", "INC1", POLICY, "2026-01-05T10:00:00Z"),
             ("marks", "write_note", "INC1", "<words> {{ }}", clock.now()),
             ("marks", "note", "x"), ("marks", "finish_note", "x"),
             ("marks", "raise_flag", note_digest("x"), "0123abcd"),
-            ("marks", "lower_flag", "x", "run"), ("pings", "last"), ("pings", "write", "x"),
+            ("marks", "lower_flag", "x", "run"),
             ("secrets", "keys"), ("secrets", "key", "PSUB01"), ("secrets", "write", "PSUB01", "x"),
             ("secrets", "delete", "PSUB01"), ("progress", "read"), ("progress", "write", {}),
             ("leases", "take", "reconcile", 60, clock), ("leases", "release", "reconcile"),
@@ -225,7 +208,7 @@ def test_every_method_is_tried_without_a_datastore(site):
 def test_every_name_can_be_a_key_of_the_datastore(site):
     for one in calls():
         call(site, *one)
-    assert len(site.store.values) == 9
+    assert len(site.store.values) == 7
     for name in site.store.values:
         assert name.startswith(PREFIX) and not set(name) - set(
             "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:-")
@@ -237,6 +220,6 @@ def test_the_names_of_keys_stay_those_of_the_first_version(site):
             call(site, *one)
     policy = "8570b1fbdb747caf"
     assert {name[len(PREFIX):] for name in site.store.values} == {
-        "start", "cursor.Sensor", "sla.INC1." + policy, "sla.INC1.%s.recovered" % policy,
+        "start", "sla.INC1." + policy, "sla.INC1.%s.recovered" % policy,
         "link.INC1.note." + note_digest("<words> {{ }}"), "note.x",
-        "note.%s.0123abcd" % note_digest("x"), "ping", "webhook_secret.PSUB01", "reconcile"}
+        "note.%s.0123abcd" % note_digest("x"), "webhook_secret.PSUB01", "reconcile"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
@@ -137,7 +138,7 @@ class Facts:
         return self.read(self._ping_all)
 
     def _ping_all(self) -> Dict[str, bool]:
-        clock, last = self.pack.clock, self.pack.pings.last
+        clock, last = self.pack.clock, partial(self.pack.datastore.value, "ping")
         end = clock.monotonic() + PINGS_SECONDS
         found: Dict[str, bool] = {}
         for one in self.live_subscriptions():

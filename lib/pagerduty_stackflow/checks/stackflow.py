@@ -96,7 +96,7 @@ def outbound_webhook(facts: Facts) -> None:
                          "webhook, and restart the sensor")
         return
     cause = "no outbound webhook of StackFlow calls %s" % wanted
-    if facts.pack.cursors.read("StackFlowPollingSensor"):
+    if facts.pack.datastore.value("cursor.StackFlowPollingSensor"):
         raise Skipped(cause + "; StackFlowPollingSensor polls",
                       "make sure that StackFlowPollingSensor is enabled")
     raise Failed(cause, "correct webhook_listener.public_url; or add a webhook in StackFlow under "

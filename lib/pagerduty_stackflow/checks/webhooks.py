@@ -33,7 +33,7 @@ def subscription(facts: Facts) -> None:
     if own:
         return
     cause = "no webhook subscription of PagerDuty calls %s" % wanted
-    if facts.pack.cursors.read("PagerDutyPollingSensor"):
+    if facts.pack.datastore.value("cursor.PagerDutyPollingSensor"):
         raise Skipped(cause + "; PagerDutyPollingSensor polls",
                       "make sure that PagerDutyPollingSensor is enabled", blocks=True)
     near = [parts(one.url).hostname or "" for one in facts.subscriptions()

@@ -1,4 +1,4 @@
-"""StackFlow's outbound webhooks: whether a delivery is genuine, and what it says.
+"""Check and read StackFlow's outbound webhooks.
 
 docs.stackflow-tech.com, api/webhooks.html, states JSON and HMAC-SHA256 with a shared secret;
 header, body and names are not shown, so every form that the vendor's pages suggest is understood.
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from ..deliveries import (as_object, as_object_or_none, check_shared_secret, check_signature, clean,
-                          digest_id, load_object, text, time_text)
+from ..deliveries import (as_object, check_shared_secret, check_signature, clean, digest_id,
+                          load_object, text, time_text)
 from ..decide import DONE_STATES
 from ..settings import StackFlowSettings
 from .records import canonical_record, note_fields
@@ -26,13 +26,12 @@ TIME_KEYS = ("timestamp", "time", "occurred_at")
 
 def verify(body: bytes, headers: Mapping[str, str], settings: StackFlowSettings,
            secrets: Optional[Sequence[str]] = None) -> int:
-    """Which of ``secrets`` (by default `stackflow.webhook_secrets`) the delivery proves to know,
-    counted from 1.
+    """Return which of ``secrets`` (by default `stackflow.webhook_secrets`) the delivery proves to
+    know, counted from 1.
 
     By `stackflow.webhook_auth`: lower-case hex HMAC-SHA256 of the raw body, optionally behind
     `sha256=` or `v1=` (api/webhooks.html); or the secret itself, as connectors/datadog.html prints
-    it. Header names are compared without case. Raises SignatureMissing, SignatureMismatch, or
-    BadDelivery where a signed body is empty.
+    it. Raises SignatureMissing, SignatureMismatch, or BadDelivery if a signed body is empty.
     """
     given = {name.lower(): value for name, value in headers.items()}
     secrets = settings.webhook_secrets if secrets is None else secrets
@@ -44,44 +43,48 @@ def verify(body: bytes, headers: Mapping[str, str], settings: StackFlowSettings,
 
 
 def parse(body: bytes, settings: StackFlowSettings) -> Tuple[str, Dict[str, Any]]:
-    """Name of the trigger and its payload, without `pagerduty_incident_id` and `sync`.
+    """Return a trigger's name and its payload, without `pagerduty_incident_id` and `sync`.
 
-    Raises BadDelivery where the body is not a JSON object.
+    Raises BadDelivery if the body is not a JSON object.
     """
     return event_of(load_object(body), settings, digest_id(body), "webhook")
 
 
 def event_of(document: Mapping[str, Any], settings: StackFlowSettings, fallback_id: str,
              received_by: str) -> Tuple[str, Dict[str, Any]]:
-    """Like :func:`parse`, for a document of :func:`deliveries.load_object` that came another way
-    in.
+    """Do what :func:`parse` does, for a document that came another way in.
 
-    ``fallback_id`` is the event's id where the document brings none. An event without a name has
-    the type "unknown", one without a record a null `incident`; what is of a wrong type is null.
+    An event without an id has the ``fallback_id``, one without a name the type "unknown", one
+    without a record a null `incident`. Parts of a wrong type are null.
     """
     document = dict(document)
     places = [document, as_object(document.get("data")), as_object(document.get("detail"))]
-    name = (_first([document], *NAME_KEYS) or "unknown").strip().lower()
-    occurred_at = next(filter(None, (time_text(document.get(key)) for key in TIME_KEYS)), None)
+    name = (_first(document, *NAME_KEYS) or "unknown").strip().lower()
     record = _record(places)
-    fields = None if record is None else canonical_record(record, settings.states)
+    fields = canonical_record(record, settings.states) if record is not None else {}
+    occurred_at = next(filter(None, (time_text(document.get(key)) for key in TIME_KEYS)),
+                       fields.get("updated_at"))
+    event_id = _first(document, "event_id", "id")
+    if event_id is None or event_id == fields.get("number"):  # that is the record's id
+        event_id = fallback_id
     payload: Dict[str, Any] = {
-        "event_id": _event_id(document, fields) or fallback_id,
-        "event_type": name,
-        "occurred_at": occurred_at or (fields or {}).get("updated_at"),
-        "received_by": received_by,
-        "incident": fields,
-    }
+        "event_id": event_id, "event_type": name, "occurred_at": occurred_at,
+        "received_by": received_by, "incident": None if record is None else fields}
     if name.startswith("sla."):
         payload["sla"] = _sla(_beside(places, "sla"))
     else:
-        previous = _previous(_beside(places, "previous"), settings)
-        payload["event_type"] = _classify(name, fields or {}, previous)
-        payload["assigned_to_person"] = _person_assigned(name, fields or {}, previous)
-        payload["previous"] = previous or None
-        payload["note"] = _note(_beside(places, "note", "comment"))
-    if fields is not None:
-        _stamp(fields, payload)
+        given = as_object(_beside(places, "previous"))
+        before = canonical_record(given, settings.states)
+        previous = {key: before[key] for key in given}
+        note = _beside(places, "note", "comment")
+        note = {"text": note} if text(note) else as_object(note)
+        payload.update(event_type=_classify(name, fields, previous),
+                       assigned_to_person=_person_assigned(name, fields, previous),
+                       previous=previous or None, note=note_fields(note) if note else None)
+    if occurred_at and record is not None:  # a record may come without its times
+        fields["updated_at"] = fields.get("updated_at") or occurred_at
+        if payload["event_type"] == "incident.reopened":
+            fields["reopened_at"] = fields.get("reopened_at") or occurred_at
     return (SLA_EVENT if name.startswith("sla.") else EVENT), payload
 
 
@@ -98,13 +101,8 @@ def _record(places: List[Dict[str, Any]]) -> Optional[Dict[str, Any]]:
     return None
 
 
-def _event_id(document: Dict[str, Any], fields: Optional[Mapping[str, Any]]) -> Optional[str]:
-    found = _first([document], "event_id", "id")
-    return None if fields and found == fields["number"] else found  # that is the record's id
-
-
-def _first(places: List[Dict[str, Any]], *names: str) -> Optional[str]:
-    return next(filter(None, (text(place.get(name)) for place in places for name in names)), None)
+def _first(place: Mapping[str, Any], *names: str) -> Optional[str]:
+    return next(filter(None, (text(place.get(name)) for name in names)), None)
 
 
 def _beside(places: List[Dict[str, Any]], *names: str) -> Any:
@@ -112,14 +110,8 @@ def _beside(places: List[Dict[str, Any]], *names: str) -> Any:
                  if place.get(name) is not None), None)
 
 
-def _previous(value: Any, settings: StackFlowSettings) -> Dict[str, Any]:
-    given = as_object(value)
-    fields = canonical_record(given, settings.states)
-    return {name: fields[name] for name in given}
-
-
 def _classify(name: str, fields: Mapping[str, Any], previous: Mapping[str, Any]) -> str:
-    """The event's type by what changed: one delivery gives one, the most telling."""
+    """Return the event's type by what changed."""
     if name not in CHANGES:
         return name
     state, before = fields.get("state"), previous.get("state")
@@ -144,9 +136,7 @@ def _classify(name: str, fields: Mapping[str, Any], previous: Mapping[str, Any])
 
 
 def _person_assigned(name: str, fields: Mapping[str, Any], previous: Mapping[str, Any]) -> bool:
-    """Whether a person was newly assigned. Where the record does not say who has it, the event's
-    name and earlier values tell, and the action reads the record.
-    """
+    """Return whether a person was newly assigned, as far as a record without assignee tells."""
     person = fields.get("assigned_to")
     if "assigned_to" not in fields:
         return name == "incident.assigned" or "assigned_to" in previous
@@ -155,19 +145,9 @@ def _person_assigned(name: str, fields: Mapping[str, Any], previous: Mapping[str
     return not previous and name in ("incident.assigned", "incident.created")
 
 
-def _stamp(fields: Dict[str, Any], payload: Mapping[str, Any]) -> None:
-    """Give a record that came without its times that of the event."""
-    names = ["updated_at"] + ["reopened_at"] * (payload["event_type"] == "incident.reopened")
-    for name in names:
-        if payload["occurred_at"] and not fields.get(name):
-            fields[name] = payload["occurred_at"]
-
-
 def _sla(value: Any) -> Optional[Dict[str, Any]]:
-    if text(value):
-        value = {"policy": value}
-    facts = as_object_or_none(value)
-    if facts is None:
+    facts = {"policy": value} if text(value) else as_object(value)
+    if not facts:
         return None
     policy, metric = facts.get("policy"), text(facts.get("metric"))
     return {"policy": text(policy.get("name") if isinstance(policy, dict) else policy),
@@ -177,17 +157,8 @@ def _sla(value: Any) -> Optional[Dict[str, Any]]:
 
 
 def _percent(value: Any) -> Optional[float]:
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        return None
     try:
-        number = clean(float(value.rstrip(" %") if isinstance(value, str) else value))
+        found: Optional[float] = clean(float((text(value) or repr(value)).rstrip(" %")))
+        return found
     except ValueError:
         return None
-    return None if number is None else float(number)
-
-
-def _note(value: Any) -> Optional[Dict[str, Any]]:
-    if text(value):
-        value = {"text": value}
-    note = as_object_or_none(value)
-    return None if note is None else note_fields(note)
