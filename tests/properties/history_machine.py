@@ -59,10 +59,11 @@ class Histories(People):
         self.end = "lost"
 
     @initialize(old=st.booleans(), end=st.sampled_from(["lost", "delivered", "late"]),
-                moves=st.sampled_from([""] + MOVES))
-    def the_pack_is_installed(self, old: bool, end: str, moves: str) -> None:
-        self.steps.append(("the_pack_is_installed", {"old": old, "end": end, "moves": moves}))
-        self.end = end
+                moves=st.sampled_from([""] + MOVES), upgraded=st.sampled_from([False, False, True]))
+    def the_pack_is_installed(self, old: bool, end: str, moves: str, upgraded: bool) -> None:
+        self.steps.append(("the_pack_is_installed", {"old": old, "end": end, "moves": moves,
+                                                     "upgraded": upgraded}))
+        self.end, self.upgraded = end, upgraded
         self.world = self.world_class({moves: not getattr(Switches, moves)} if moves else {})
         self.diary = Diary(self.world)
         self.checks = Checks(self.world, self.diary)
@@ -223,10 +224,13 @@ class Histories(People):
         self.world.listening = up
         self.say("the listener is %s" % ("up" if up else "down"))
 
-    @step(when=lambda self: not self.marks["upgrade"], now=st.booleans())
-    def the_pack_is_upgraded(self, now: bool) -> None:
-        """Until then, version 0.1.0 kept the links."""
-        if now and go_back(self.world, self.diary):
+    @step(when=lambda self: not self.marks["upgrade"])
+    def the_pack_is_upgraded(self) -> None:
+        self.upgrade()
+
+    def upgrade(self) -> None:
+        """Until now, version 0.1.0 kept the links."""
+        if go_back(self.world, self.diary):
             self.marks["upgrade"] += 1
             self.say("the pack is upgraded from version 0.1.0")
 
@@ -251,6 +255,8 @@ class Histories(People):
         world.end_of_trouble()
         for name in [name for name in world.store.values if ".lease." in name]:  # of killed runs
             del world.store.values[name]
+        if self.upgraded and not self.marks["upgrade"]:
+            self.upgrade()
         self.say("the end of all trouble; what is under way is %s" % self.end)
         if self.end == "lost":
             world.forget_deliveries()

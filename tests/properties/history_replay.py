@@ -11,7 +11,7 @@ Step = Tuple[str, Dict[str, Any]]
 PLAIN = {"pace": "the pack keeps up", "end": "lost", "old": False, "which": 0, "other": 0,
          "into": 0, "taken": None, "backwards": False, "at": 1, "times": 1, "priority": "P1",
          "group": "Platform Engineering", "service": "api", "seconds": 5,
-         "moves": "", "person": None}
+         "moves": "", "person": None, "upgraded": False}
 
 
 def play(machine: Any, steps: List[Step]) -> Optional[Any]:

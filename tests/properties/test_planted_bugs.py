@@ -31,9 +31,10 @@ def person_forgotten(seen: Any, now: Any) -> Any:
     return seen._replace(here=dict(seen.here, acknowledgement="nobody@example.com"))
 
 
-def place_forgotten(seen_now: Callable[..., Any]) -> Callable[..., Any]:
-    def spoiled(pair: Any, kept: Any = frozenset()) -> Any:
-        return seen_now(pair, kept | {("stackflow", "place"), ("pagerduty", "place")})
+def place_forgotten(write: Callable[..., Any]) -> Callable[..., Any]:
+    def spoiled(links: Any, link: Any) -> None:
+        write(links, link._replace(here={name: value for name, value in link.here.items()
+                                         if name != "place"}))
     return spoiled
 
 
@@ -54,7 +55,7 @@ BUGS: Dict[str, Any] = {
         reconcile.Run, "_settle", lambda right: lambda run, number, incident_id: (
             number == reconcile.NO_RECORD or right(run, number, incident_id))),
     "the link is not written": (Links, "write", lambda _: always(None)),
-    "a place that was seen is not remembered": (sync, "seen_now", place_forgotten),
+    "a place that was seen is not remembered": (Links, "write", place_forgotten),
 }
 
 
