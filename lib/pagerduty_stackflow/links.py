@@ -257,6 +257,16 @@ class Links:
         """
         return self.numbers_with_notes(pagerduty_id)[0]
 
+    def announce(self, pagerduty_id: str) -> None:
+        """Note that a record is about to be created, so that the filter knows its echo."""
+        self._datastore.set("pagerduty." + pagerduty_id + ".creating", "1", WAITING_EXPIRY)
+
+    def is_created(self, pagerduty_id: str, number: str) -> bool:
+        """Return whether the pack creates, or has created, this record for a PagerDuty incident."""
+        key = "pagerduty." + pagerduty_id
+        found = self._datastore.read(key)
+        return key + ".creating" in found and found.get(key, number) == number
+
     def owner(self, pagerduty_id: str) -> Optional[str]:
         """Return a PagerDuty incident's own record."""
         return self.index(pagerduty_id)[0]

@@ -97,6 +97,7 @@ def create_record(pack: Pack, pair: Pair, write: str, log: WriteLog) -> None:
     if owner is not None:
         log.found.append("%s was created for it" % owner)
     else:
+        pack.links.announce(incident.id)
         try:
             created = pack.stackflow.create(_new_record(pack, pair, log))
         except OutcomeUnknownError:
