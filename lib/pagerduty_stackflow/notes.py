@@ -194,7 +194,7 @@ def _pairs(pack: Pack, here: str, incident_id: str) -> List[Pair]:
 
 
 def _observe(pack: Pack, number: str) -> Pair:
-    return observe(pack, number, pack.links.read(number)[0])
+    return observe(pack, number, pack.links.read(number))
 
 
 def _may_be_paged_now(pack: Pack, pair: Pair) -> bool:

@@ -59,7 +59,8 @@ def _pagerduty(payload: Dict[str, Any], settings: Settings, links: Links,
     incident_id, client = incident.get("id"), payload.get("client") or {}
     if not isinstance(incident_id, str) or not incident_id:
         return APPLY
-    numbers, written = links.numbers_with_notes(incident_id)
+    index = links.index(incident_id)
+    numbers = index.numbers
     ours = (number_of_url(client.get("url"), settings.stackflow.host)
             if client.get("name") == CLIENT else None)
     number = payload["stackflow_id"] = numbers[0] if numbers else ours
@@ -69,7 +70,7 @@ def _pagerduty(payload: Dict[str, Any], settings: Settings, links: Links,
     elif kind.opens and ours:
         reason = "an alert that this pack triggered for %s" % ours
     elif kind.note:
-        reason = _note(payload, settings, written)
+        reason = _note(payload, settings, index.notes)
     elif not settings.bidirectional_sync and not (
             number and kind.state == RESOLVED and settings.escalation_mapping):
         reason = "bidirectional_sync is off"  # else an alert of last resort may be open
@@ -80,7 +81,7 @@ def _pagerduty(payload: Dict[str, Any], settings: Settings, links: Links,
         elif kind.opens and _before(incident, start):
             reason = "opened before the pack was installed"
     elif len(numbers) == 1 and not incident.get("resolve_reason"):
-        link = links.read(number)[0]
+        link = links.read(number)
         if link is not None and link.incident_id in (None, incident_id) and not link.last_resort:
             reason = _known_there(kind, incident, link)
     return Verdict(not reason, reason, (incident_id, ours) if ours and not numbers else None)
@@ -102,7 +103,7 @@ def _stackflow(payload: Dict[str, Any], settings: Settings, links: Links,
     record = StackFlowIncident.from_record(payload["incident"])
     if not record.number:
         return ""
-    link, _, written = links.read_with_notes(record.number)
+    link, written = links.read_with_notes(record.number)
     payload["pagerduty_incident_id"] = link.incident_id if link else None
     if kind is None:
         return ""

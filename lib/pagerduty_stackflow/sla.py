@@ -21,7 +21,7 @@ from .pagerduty.events import fingerprint
 from .routing import CRITICAL, entry_of_service, mapping_of, route_for_opening
 from .stores import STARTING, UNANSWERED, WAITING, Escalation
 from .sync import before_install, decide_pair, number_of, retry_on_conflict, settle
-from .to_pagerduty import send_trigger
+from .contents import send_trigger
 from .verification import invisible
 
 ACKNOWLEDGES, RESOLVES = "acknowledge_log_entry", "resolve_log_entry"

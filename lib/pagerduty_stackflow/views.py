@@ -37,7 +37,7 @@ def get_incident(pack: Pack, incident_id: str) -> Dict[str, Any]:
         incident = find_incident(pack, incident_id)
         numbers = numbers_of(pack, incident_id) if incident else []
         number = numbers[0] if numbers else None
-    link = pack.links.read(number)[0] if number else None
+    link = pack.links.read(number) if number else None
     record = find_record(pack, number) if number else None
     if incident is None and link is not None:
         incident = linked_incident(pack, link)
