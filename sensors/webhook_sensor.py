@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from typing import Any, Dict, Optional, Sequence, Tuple
 
@@ -16,7 +17,7 @@ from pagerduty_stackflow.errors import ConfigError, describe
 from pagerduty_stackflow.incidents import format_time
 from pagerduty_stackflow.listener import DEFAULT_ADDRESS, PAGERDUTY, Listener
 from pagerduty_stackflow.settings import CONFIG, Settings, load
-from pagerduty_stackflow.stores import Start, WebhookSecrets
+from pagerduty_stackflow.stores import Claims, Start, WebhookSecrets
 
 REFRESH_SECONDS = 10
 """Less than a ping of `check_connection` may take, which may follow `manage_webhooks` at once."""
@@ -45,6 +46,8 @@ class WebhookSensor(Sensor):
             config_error = error.message
             self._logger.error("the config is unusable, webhooks are answered 503:\n%s\n%s",
                                error.message, error.hint)
+        self._claims = Claims(self._datastore, "%s:%d" % (socket.gethostname(), self._address[1]),
+                              self._clock)
         self._listener = Listener(self, self._address, self._settings, config_error, self._logger)
 
     def run(self) -> None:
@@ -73,7 +76,7 @@ class WebhookSensor(Sensor):
 
     def handle(self, trigger: str, payload: Dict[str, Any]) -> None:
         """Dispatch an event; the listener calls it with a usable config only."""
-        self._dispatcher.dispatch(trigger, payload)
+        self._claims.once(payload, lambda: self._dispatcher.dispatch(trigger, payload))
 
     def on_ping(self, number: int) -> None:
         """Leave word for `check_connection` that a ping came, and which secret signed it."""
@@ -81,13 +84,16 @@ class WebhookSensor(Sensor):
         self._datastore.set("ping", json.dumps(word), None)
 
     def refresh(self) -> None:
-        """Read the stored secrets, and note the time of the first run; what is unreadable stays."""
+        """Read the stored secrets, note the time of the first run, and look for other listeners.
+        Unreadable secrets stay as they were.
+        """
         try:
             names = sorted(WebhookSecrets(self._datastore).keys())
             read = {name: self.sensor_service.get_value(name, local=False, decrypt=True) or
                     self._stored.get(name) for name in names}
             self._stored = {name: secret for name, secret in read.items() if secret}
             Start(self._datastore).ensure(self._clock)
+            self._claims.announce()
         except Exception as error:  # this thread has to go on
             self._logger.warning("the stored webhook secrets stay as they were: %s",
                                  describe(error))

@@ -101,7 +101,7 @@ ROWS = (
     Row("triggered in PagerDuty", lambda world: lambda: world.pagerduty.create_incident(
         world.api, "Disk full", world.casey),
         (RECORDS, ALERTS, INCIDENT, POST, RECORDS, INCIDENT, RECORD),
-        (NUMBERS, START, "set pagerduty", LOOK, LINK, LOOK, LOOK), (NUMBERS,)),
+        (NUMBERS, START, "set pagerduty", "set pagerduty", LOOK, LINK, LOOK, LOOK), (NUMBERS,)),
     Row("acknowledged in PagerDuty", with_pair(lambda world, _, incident: (
         world.pagerduty.acknowledge(incident, world.casey))), SIDES + (PATCH,),
         FROM_PAGERDUTY, OF_A_PAIR),

@@ -52,6 +52,7 @@ class LocalStackStorm:
         self._enforcements: list = []
         self._arrived: queue.Queue = queue.Queue()
         self._sensors: dict = {}
+        self._others: list = []
         self._children: set = set()
         self._stopping = threading.Event()
 
@@ -78,7 +79,7 @@ class LocalStackStorm:
     def stop(self) -> None:
         """End every process that was started here, by its id, and wait for the executions."""
         self._stopping.set()
-        for sensor in self._sensors.values():
+        for sensor in [*self._sensors.values(), *self._others]:
             sensor.stop()
         self.engine.stop()
         self._scheduler.stop(self._kill)
@@ -101,6 +102,17 @@ class LocalStackStorm:
     def sensor(self, name: str) -> Sensor:
         """The sensor of this class name."""
         return self._sensors[name]
+
+    def start_another(self, name: str, **config: Any) -> None:
+        """Start one more process of a sensor with other values of these top-level keys of the
+        config, as the sensor container of a second machine would.
+        """
+        def job() -> tuple:
+            found, environ = self._sensor_job(name, "%s %d" % (name, len(self._others)))
+            return dict(found, config=dict(found["config"], **config)), environ
+
+        self._others.append(Sensor(job, self.log_path, self.time_scale))
+        self._others[-1].start()
 
     def executions(self, action: str = "") -> list:
         """All executions so far, oldest first; or those of one action, by its name."""
@@ -202,7 +214,7 @@ class LocalStackStorm:
             if other == owner:
                 self._api.tokens.pop(token, None)
 
-    def _sensor_job(self, name: str) -> tuple:
+    def _sensor_job(self, name: str, owner: str = "") -> tuple:
         sensor = self.pack.sensors[name]
         refs = ["%s.%s" % (self.pack.ref, item["name"]) for item in sensor["trigger_types"]]
         job = {"kind": "sensor", "pack": self.pack.ref, "path": sensor["path"], "class_name": name,
@@ -213,7 +225,7 @@ class LocalStackStorm:
             job["config"] = self._load_config()
         except ValueError as error:
             job["config_error"] = str(error)
-        return job, self._environ(name)
+        return job, self._environ(owner or name)
 
     def _arrive(self, trigger: str, payload: Any, trace_tag: Any = None, reason: Any = None,
                 timer: Any = None) -> None:

@@ -21,8 +21,8 @@ class SensorService(Store, Protocol):
     """What the pack uses of StackStorm's `sensor_service`."""
 
     def dispatch(self, trigger: str, payload: Any = None, trace_tag: Any = None) -> Any:
-        """Hand in a trigger. What does not fit its schema is dropped without an exception; with the
-        broker away it raises, after 20 seconds.
+        """Hand in a trigger. A payload that does not fit the schema is dropped without an exception;
+        with the broker away it raises, after 20 seconds.
         """
 
 
@@ -30,22 +30,19 @@ class Dispatcher:
     """Dispatches events of both sides as triggers of the pack."""
 
     def __init__(self, service: SensorService, settings: Settings, clock: Clock) -> None:
-        self._service = service
-        self._settings = settings
-        self._clock = clock
-        datastore = Datastore(service)
-        self._links, self._first, self._escalations = (
-            Links(datastore), Start(datastore), Escalations(datastore))
+        self._service, self._settings, self._clock = service, settings, clock
+        self._datastore = Datastore(service)
+        self._links = Links(self._datastore)
         self._start: Optional[str] = None
 
     def dispatch(self, trigger: str, payload: Dict[str, Any]) -> None:
         """Judge an event and dispatch it; ``trigger`` is named without the pack.
 
-        Raises DatastoreError, or whatever StackStorm's own dispatch raises; the event is to be
-        brought again then.
+        Raises DatastoreError, or whatever StackStorm's own dispatch raises; the sender has to
+        repeat the event then.
         """
         if self._start is None:
-            self._start = self._first.ensure(self._clock)
+            self._start = Start(self._datastore).ensure(self._clock)
         verdict = prefilter.judge(trigger, payload, self._settings, self._links, self._start)
         if verdict.join is not None:
             self._links.join(*verdict.join)
@@ -58,10 +55,10 @@ class Dispatcher:
     def _note_sla(self, payload: Dict[str, Any]) -> None:
         """Note a recovery, after which the same SLA may be breached, and escalated, once more."""
         policy = (payload.get("sla") or {}).get("policy")
-        number = str((payload.get("incident") or {}).get("number"))
+        number, kind = str((payload.get("incident") or {}).get("number")), payload["event_type"]
         if mapping_of(self._settings, policy) is None:
             logging.getLogger(__name__).warning(
-                "%s of %s: escalation_mapping names no policy for SLA %r", payload["event_type"],
-                number, policy)
-        elif payload["event_type"] == "sla.recovery" and STACKFLOW_NUMBER.match(number):
-            self._escalations.recover(number, str(policy), str(payload.get("occurred_at")))
+                "%s of %s: escalation_mapping names no policy for SLA %r", kind, number, policy)
+        elif kind == "sla.recovery" and STACKFLOW_NUMBER.match(number):
+            Escalations(self._datastore).recover(
+                number, str(policy), str(payload.get("occurred_at")))

@@ -243,6 +243,16 @@ class Links:
         """Return the numbers of all records of a PagerDuty incident."""
         return self.index(pagerduty_id).numbers
 
+    def announce(self, pagerduty_id: str) -> None:
+        """Note that a record is about to be created, so that the filter knows its echo."""
+        self._datastore.set("pagerduty." + pagerduty_id + ".creating", "1", WAITING_EXPIRY)
+
+    def is_created(self, pagerduty_id: str, number: str) -> bool:
+        """Return whether the pack creates, or has created, this record for a PagerDuty incident."""
+        key = "pagerduty." + pagerduty_id
+        found = self._datastore.read(key)
+        return key + ".creating" in found and found.get(key, number) == number
+
     def join(self, pagerduty_id: str, number: str, follows: bool = False,
              ttl: int = OPEN_EXPIRY) -> None:
         """Store that a PagerDuty incident leads to a record; ``follows``: by a merge."""

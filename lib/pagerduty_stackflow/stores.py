@@ -5,20 +5,27 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from .clock import Clock
 from .datastore import DAY, EXPIRY, NOTE, PREFIX, Datastore
 from .deliveries import loads
-from .errors import AGAIN, ConflictError
+from .errors import AGAIN, ConflictError, DatastoreError
 from .incidents import format_time, is_stackflow_number, note_digest, parse_time
 
 WRITTEN_EXPIRY = 7 * DAY
 """For the digest of a note that the pack wrote; PagerDuty repeats a webhook for 48 hours."""
 FLAG_EXPIRY = 600
 """For the flag of a run; StackStorm ends a Python action after as many seconds."""
+LISTENER_EXPIRY = 600
+"""For the announcement of a webhook listener."""
+CLAIM_EXPIRY = 120
+"""For the claim of an event; several listeners receive one within seconds of each other."""
+CLAIM_LOOKS, CLAIM_PAUSE = 8, 0.25
+"""How often, and after how many seconds, a listener looks again at an earlier claim."""
+DISPATCHED = "dispatched"
 STARTING, WAITING, UNANSWERED = "starting", "waiting", "unanswered"
 """States of an escalation: the policy is to be started, people have time to answer, nobody did."""
 WEBHOOK_SECRET = "webhook_secret."
@@ -141,6 +148,54 @@ class WebhookSecrets(_Kept):
     def delete(self, subscription_id: str) -> bool:
         """Delete a secret; returns whether that worked."""
         return self._datastore.delete(WEBHOOK_SECRET + subscription_id)
+
+
+class Claims(_Kept):
+    """Which webhook listener dispatches an event, where several receive it.
+
+    The datastore has no compare-and-set, so each listener writes a claim of its own. The earliest
+    one dispatches. The others skip the event only once a claim says that it was dispatched, so a
+    listener that dies loses none, and clocks that differ cost a second execution at worst.
+    """
+
+    def __init__(self, datastore: Datastore, listener: str, clock: Clock) -> None:
+        super().__init__(datastore)
+        self._listener, self._clock = listener, clock
+        self._alone = True
+
+    def announce(self) -> None:
+        """Announce this listener, and look for others; alone it claims nothing."""
+        own = "listener." + self._listener
+        found = self._datastore.read("listener.")
+        if own not in found:
+            self._datastore.set(own, format_time(self._clock.now()), LISTENER_EXPIRY)
+        self._alone = {own}.issuperset(found)
+
+    def once(self, payload: Dict[str, Any], dispatch: Callable[[], None]) -> None:
+        """Call ``dispatch``, unless another listener has dispatched the same event."""
+        if self._alone:
+            dispatch()
+            return
+        event = json.dumps(dict(payload, event_id=None), sort_keys=True)  # ids may differ
+        prefix = "claim.%s." % hashlib.sha256(event.encode()).hexdigest()[:32]
+        with suppress(DatastoreError):
+            if self._is_dispatched(prefix):
+                return
+        dispatch()
+        with suppress(DatastoreError):
+            self._datastore.set(prefix + self._listener, DISPATCHED, CLAIM_EXPIRY)
+
+    def _is_dispatched(self, prefix: str) -> bool:
+        own, at = prefix + self._listener, format_time(self._clock.now())
+        self._datastore.set(own, at, CLAIM_EXPIRY)
+        for _ in range(CLAIM_LOOKS):
+            claims = self._datastore.read(prefix)
+            if DISPATCHED in claims.values():
+                return True
+            if all((at, own) <= (value, name) for name, value in claims.items()):
+                return False
+            self._clock.sleep(CLAIM_PAUSE)
+        return False
 
 
 class Progress(_Kept):

@@ -84,6 +84,7 @@ def create_record(pack: Pack, pair: Pair, write: str, log: WriteLog) -> None:
     else:
         fields, warnings = new_record(pack, pair)
         log.warnings += warnings
+        pack.links.announce(incident.id)
         try:
             created = pack.stackflow.create(fields)
         except OutcomeUnknownError:

@@ -254,7 +254,8 @@ CALLS = [("read", "INC1"), ("write", OPENED), ("write", CLOSED), ("wait", "INC1"
          ("index", "Q0ABCDEF"), ("restore", "INC1", OPENED),
          ("restore", "INC1", None), ("read_with_notes", "INC1"),
          ("remember_last_resort", "INC1", "f" * 16),
-         ("forget_last_resort", "INC1"), ("every",), ("every_number",)]
+         ("forget_last_resort", "INC1"), ("every",), ("every_number",),
+         ("announce", "Q0ABCDEF"), ("is_created", "Q0ABCDEF", "INC1")]
 
 
 @pytest.mark.parametrize("name, given", [(call[0], call[1:]) for call in CALLS])

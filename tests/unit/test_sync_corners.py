@@ -54,6 +54,36 @@ def test_a_record_reopened_beside_an_incident_that_is_open_was_not_reopened_afte
     assert world.pd_writes() == ["trigger"] and world.sf_writes(number) == []
 
 
+def test_a_record_whose_event_comes_before_its_link_is_written_starts_nothing(world):
+    world.pagerduty.create_incident(world.api, "Disk full", world.casey)
+    world.run()
+    calls = []
+
+    def come_back(call):
+        calls.append(call)
+        if calls[-2:-1] == ["POST /prod/api/incidents"]:
+            world.run(0.01)
+
+    world.before_call = come_back
+    world.run_queue()
+    (trigger, payload), = world.payloads[1:]
+    record, = world.stackflow.incidents()
+    assert (trigger, payload["event_type"]) == ("stackflow_event", "incident.created")
+    assert payload["sync"] == {"apply": False, "reason": "a record that this pack created for " +
+                               world.pagerduty.incidents()[0].id}
+    assert payload["incident"]["number"] == record["number"] and world.queue == []
+
+
+def test_a_record_with_a_copied_description_is_paged_by_itself(world):
+    world.pagerduty.create_incident(world.api, "Disk full", world.casey)
+    world.settle()
+    record, = world.stackflow.incidents()
+    copy = world.stackflow.create_incident("Disk full", "P1", group=GROUP, category="api",
+                                           description=record["description"])
+    world.settle()
+    assert world.status(copy) == "triggered" and len(world.pagerduty.incidents()) == 2
+
+
 def test_a_creation_told_once_more_before_pagerduty_shows_its_incident_is_paged_already(world):
     world.pagerduty.outbox.hold()
     paged(world)

@@ -85,7 +85,7 @@ class Webhooks:
         if agent is not None and not self._switches.ping_agent_is_null:
             reference = {"id": agent.id, "type": "user_reference"}
         data = {"message": "Hello from your friend Pagey!", "type": "ping"}
-        self._post(subscription, "pagey.ping", reference, None, data, None)
+        self._post(subscription, self._event("pagey.ping", reference, None, data), None)
 
     def incident(self, event_type: str, incident: Incident, agent: Optional[Agent],
                  client: Optional[Dict[str, Any]] = None) -> None:
@@ -107,10 +107,10 @@ class Webhooks:
             agent = None
         if self._switches.client_is_null:
             client = None
+        event = self._event(event_type, self._shapes.agent(agent), client, data)
         for subscription in list(self._account.subscriptions.values()):
             if event_type in subscription.events and self._wants(subscription, incident):
-                self._post(subscription, event_type, self._shapes.agent(agent), client, data,
-                           incident.id)
+                self._post(subscription, event, incident.id)
 
     def _wants(self, subscription: Subscription, incident: Incident) -> bool:
         # What happens while it is disabled is lost for good [developer-docs, webhooks/02].
@@ -123,12 +123,16 @@ class Webhooks:
             return team is not None and subscription.filter_id == team.id
         return True
 
-    def _post(self, subscription: Subscription, event_type: str, agent: Any, client: Any,
-              data: Dict[str, Any], resource: Optional[str]) -> None:
+    def _event(self, event_type: str, agent: Any, client: Any,
+               data: Dict[str, Any]) -> Dict[str, Any]:
+        return {"event_type": event_type, "resource_type": event_type.split(".")[0],
+                "occurred_at": _milliseconds(self._simulator.now()),
+                "agent": agent, "client": client, "data": data}
+
+    def _post(self, subscription: Subscription, event: Dict[str, Any],
+              resource: Optional[str]) -> None:
         now = self._simulator.now()
-        event = {"id": self._account.new_event_id(), "event_type": event_type,
-                 "resource_type": event_type.split(".")[0], "occurred_at": _milliseconds(now),
-                 "agent": agent, "client": client, "data": data}
+        event = {"id": self._account.new_event_id(), **event}
         text = json.dumps({"event": event}, ensure_ascii=False, separators=(",", ":"))
         body = text.encode("utf-8", "backslashreplace")  # half a surrogate pair as JSON writes it
         if len(body) > LARGEST_BODY:
