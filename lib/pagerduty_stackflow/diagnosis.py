@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
 
 from .checks import pagerduty, stackflow, webhooks
@@ -22,25 +21,16 @@ class ChecksFailedError(PackError):
     kind = "check_failed"
 
 
-@dataclass(frozen=True)
 class Report:
     """The checks of one run, in order; ``reason`` is an error to fail with in place of our own."""
 
-    checks: List[Dict[str, str]]
-    reason: Optional[PackError] = None
-
-    @property
-    def ok(self) -> bool:
-        """Whether no check failed."""
-        return not any(check["status"] == FAILED for check in self.checks)
-
-    @property
-    def error(self) -> PackError:
-        """The error of a run that is not ok."""
-        failures = [check for check in self.checks if check["status"] == FAILED]
-        causes = ["%s: %s" % (check["name"], check["cause"]) for check in failures]
-        return self.reason or ChecksFailedError(
-            "%d of %d checks failed: %s" % (len(failures), len(self.checks), "; ".join(causes)),
+    def __init__(self, checks: List[Dict[str, str]], reason: Optional[PackError] = None) -> None:
+        self.checks = checks
+        failures = [check for check in checks if check["status"] == FAILED]
+        self.ok = not failures
+        self.error = reason or ChecksFailedError(
+            "%d of %d checks failed: %s" % (len(failures), len(checks), "; ".join(
+                "%s: %s" % (check["name"], check["cause"]) for check in failures)),
             "; ".join(dict.fromkeys(check["fix"] for check in failures)))
 
     def as_result(self) -> Dict[str, Any]:
@@ -52,12 +42,13 @@ class Step(NamedTuple):
     """A check, and the checks that have to pass before it.
 
     ``look`` raises Failed or Skipped, or yields problems; ``cause`` stands before these, and
-    ``fix`` is what to do. ``by_hand`` says how a person can check. Where it is given, the pack
-    works without the list that the check reads, so the check is skipped if that is not offered.
+    ``fix`` is what to do. Without ``look`` no API shows it, and the check is skipped.
+    ``by_hand`` says how a person can check. If it is given, the pack works without the list that
+    the check reads, so the check is skipped if that is not offered.
     """
 
     name: str
-    look: Callable[[Facts], Optional[Iterable[str]]]
+    look: Optional[Callable[[Facts], Optional[Iterable[str]]]]
     needs: Tuple[str, ...] = ()
     fix: str = ""
     cause: str = ""
@@ -131,8 +122,14 @@ STEPS = (
     Step("other_sender", stackflow.other_sender, SIGNED_IN,
          "service_mapping pages for its groups already: switch the outbound webhook off in "
          "StackFlow (%s)" % TWICE[0], TWICE[1], OUTBOUND),
-    Step("vendor_connector", stackflow.vendor_connector),
-    Step("sns_subscriptions", stackflow.sns_subscriptions),
+    Step("vendor_connector", None, (),
+         "see that Admin -> Integration Hub -> PagerDuty is switched off in StackFlow",
+         "StackFlow's own PagerDuty connector is not visible by API; beside this pack it pages and "
+         "writes everything a second time"),
+    Step("sns_subscriptions", None, (),
+         "see in AWS that no topic of StackFlow's alerts has an HTTPS subscription to "
+         "events.pagerduty.com",
+         "no API shows SNS subscriptions that call PagerDuty; they page a second time"),
 )
 """In the order of the report: what others need comes first."""
 
@@ -165,16 +162,24 @@ def without_config(error: ConfigError) -> Report:
 
 
 def _row(name: str, found: Optional[PackError]) -> Dict[str, str]:
-    """Describe one check by what ended it; None stands for one that passed."""
+    """Describe one check by the error that ended it; None if it passed."""
     if found is None:
         return {"name": name, "status": "ok"}
     status = "skipped" if isinstance(found, Skipped) else FAILED
     return {"name": name, "status": status, "cause": found.message, "fix": found.hint}
 
 
+def _waits(names: Iterable[str]) -> Optional[Skipped]:
+    """Skip a check that waits for others; None if it waits for none."""
+    listed = " and ".join(names)
+    return Skipped("waits for " + listed, "see there", blocks=True) if listed else None
+
+
 def _look(step: Step, facts: Facts, reported: List[Tuple[PackError, str]]) -> Optional[PackError]:
-    """Make a check; return what ended it, or None if it passed."""
+    """Make a check; return the error that ended it, or None if it passed."""
     facts.left_out.clear()
+    if step.look is None:
+        return Skipped(step.cause, step.fix)
     try:
         problems = "; ".join(step.look(facts) or ())
     except PackError as error:
@@ -188,7 +193,7 @@ def _look(step: Step, facts: Facts, reported: List[Tuple[PackError, str]]) -> Op
 
 
 def _ended(step: Step, error: PackError, reported: List[Tuple[PackError, str]]) -> PackError:
-    """Return what to report of an error: a check that had the same error before comes first."""
+    """Return the error to report: a check that had the same error before comes first."""
     known = _waits([name for other, name in reported if other is error][:1])
     if known:
         return known
@@ -205,9 +210,3 @@ def _ended(step: Step, error: PackError, reported: List[Tuple[PackError, str]]) 
         return error
     return Failed(error.message, "look at %s in the config; %s" % (
         keys[step.name.startswith("stackflow")], error.hint))
-
-
-def _waits(names: Iterable[str]) -> Optional[Skipped]:
-    """Skip a check that waits for others; None if it waits for none."""
-    listed = " and ".join(names)
-    return Skipped("waits for " + listed, "see there", blocks=True) if listed else None

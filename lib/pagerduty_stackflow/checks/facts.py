@@ -83,6 +83,13 @@ class Facts:
         base = self.settings.listener.public_url
         return base + path if base else None
 
+    def fail_unless_polled(self, cause: str, sensor: str, fix: str) -> None:
+        """Fail as nothing calls the listener; skip if the sensor has polled instead."""
+        if self.pack.cursors.read(sensor):
+            raise Skipped("%s; %s polls" % (cause, sensor), "make sure that %s is enabled" % sensor,
+                          blocks=True)
+        raise Failed(cause, fix)
+
     # PagerDuty.
 
     @property

@@ -6,7 +6,7 @@ from typing import Iterator
 
 from ..errors import ApiError, CredentialsError, NotFoundError
 from ..pagerduty.account import EVENTS_V2
-from ..pagerduty.events import check_routing_key
+from ..pagerduty.events import ROUTING_KEY, check_routing_key
 from .facts import Facts, Failed, Skipped
 
 URGENCIES = "urgencies"
@@ -72,7 +72,7 @@ def services(facts: Facts) -> Iterator[str]:
     """Every mapped service exists."""
     for name, entry in facts.entries():
         try:
-            facts.service(entry.service_id)
+            facts.read(facts.pack.account.service, entry.service_id)
         except NotFoundError:
             yield "%s: PagerDuty has no service with this id" % name
 
@@ -95,16 +95,14 @@ def service_status(facts: Facts) -> Iterator[str]:
 def key_format(facts: Facts) -> Iterator[str]:
     """Every integration key has the form of one."""
     for name, entry in facts.entries():
-        yield from _malformed("%s.integration_key" % name, entry.integration_key)
-        for at, key in enumerate(entry.previous_integration_keys):
-            yield from _malformed("%s.previous_integration_keys[%d]" % (name, at), key)
-
-
-def _malformed(where: str, key: str) -> Iterator[str]:
-    try:
-        check_routing_key(key, where)
-    except CredentialsError as error:
-        yield error.message
+        keys = {"integration_key": entry.integration_key}
+        keys.update(("previous_integration_keys[%d]" % at, key)
+                    for at, key in enumerate(entry.previous_integration_keys))
+        for place, key in keys.items():
+            try:
+                check_routing_key(key, "%s.%s" % (name, place))
+            except CredentialsError as error:
+                yield error.message
 
 
 def integration_keys(facts: Facts) -> Iterator[str]:
@@ -114,7 +112,7 @@ def integration_keys(facts: Facts) -> Iterator[str]:
     for name, entry, service in known:
         own = {key: kind for kind, key in service.integrations if key}
         kind, owner = own.get(entry.integration_key), owners.get(entry.integration_key)
-        if any(_malformed(name, entry.integration_key)):
+        if not ROUTING_KEY.fullmatch(entry.integration_key):
             facts.left_out.append("%s, waits for integration_key_format" % name)
         elif kind is not None and kind != EVENTS_V2:
             yield "%s: its key is of an integration of the type %s, not Events API v2" % (
@@ -132,16 +130,16 @@ def escalation_policies(facts: Facts) -> Iterator[str]:
     for name, _, service in facts.known():
         if not service.policy_id:
             yield "%s has no escalation policy" % name
-    for place, policy_id in facts.escalations():
-        if not facts.policy_exists(policy_id):
+    for place, policy_id, exists in facts.escalations():
+        if not exists:
             yield "%s: PagerDuty has no escalation policy %s" % (place, policy_id)
 
 
 def on_call(facts: Facts) -> Iterator[str]:
     """Each of these policies has somebody on call now."""
     users = {service.policy_id: name for name, _, service in facts.known() if service.policy_id}
-    for place, policy_id in facts.escalations():
-        if facts.policy_exists(policy_id):
+    for place, policy_id, exists in facts.escalations():
+        if exists:
             users.setdefault(policy_id, place)
         else:
             facts.left_out.append("%s, waits for escalation_policies" % place)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import base64
-import json
-from typing import Any, Dict, Iterator
+from typing import Any, Iterator
 
+from ..deliveries import loads
 from ..errors import ApiError
 from ..routing import nearest_groups
 from .facts import STACKFLOW_PATH, Facts, Failed, Skipped, parts, same_url
@@ -43,7 +43,7 @@ def role(facts: Facts) -> None:
     """The role is the guide's: StackFlow forbids nothing that the pack reads."""
     fix = ("sign in under stackflow.auth with an account of the role %s, or give it this role in "
            "StackFlow" % ROLES)
-    claimed = _claims(facts.stackflow_token()).get(ROLE_CLAIM)
+    claimed = _claimed_role(facts.stackflow_token())
     if claimed in TOO_LITTLE:
         raise Failed("the role %s does not suffice" % claimed, fix)
     refusals = []
@@ -58,16 +58,13 @@ def role(facts: Facts) -> None:
                      "%s (%s)" % (fix, refusals[0].hint), *refusals)
 
 
-def _claims(token: str) -> Dict[str, Any]:
-    """Read the claims of a JWT, without its signature; none if it is no JWT."""
-    pieces = token.split(".")
-    if len(pieces) != 3:
-        return {}
+def _claimed_role(token: str) -> Any:
+    """Read the role of a JWT, without its signature; None if it is no JWT."""
     try:
-        found = json.loads(base64.urlsafe_b64decode(pieces[1] + "=" * (-len(pieces[1]) % 4)))
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
+        claims = token.split(".")[1]
+        return loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))[ROLE_CLAIM]
+    except (LookupError, TypeError, ValueError):
+        return None
 
 
 def groups(facts: Facts) -> Iterator[str]:
@@ -95,13 +92,10 @@ def outbound_webhook(facts: Facts) -> None:
                          "put into stackflow.webhook_secrets the secret of StackFlow's outbound "
                          "webhook, and restart the sensor")
         return
-    cause = "no outbound webhook of StackFlow calls %s" % wanted
-    if facts.pack.cursors.read("StackFlowPollingSensor"):
-        raise Skipped(cause + "; StackFlowPollingSensor polls",
-                      "make sure that StackFlowPollingSensor is enabled")
-    raise Failed(cause, "correct webhook_listener.public_url; or add a webhook in StackFlow under "
-                 "Admin -> Integrations -> Outbound Webhooks, with its secret in "
-                 "stackflow.webhook_secrets")
+    facts.fail_unless_polled(
+        "no outbound webhook of StackFlow calls %s" % wanted, "StackFlowPollingSensor",
+        "correct webhook_listener.public_url; or add a webhook in StackFlow under Admin -> "
+        "Integrations -> Outbound Webhooks, with its secret in stackflow.webhook_secrets")
 
 
 def other_sender(facts: Facts) -> Iterator[str]:
@@ -116,17 +110,3 @@ def other_sender(facts: Facts) -> Iterator[str]:
         if host == events or host.endswith(".pagerduty.com"):
             yield "StackFlow's outbound webhook %r (%s) sends to %s: every incident pages twice" % (
                 row.get("name"), row.get("id"), host)
-
-
-def vendor_connector(facts: Facts) -> None:
-    """StackFlow's own connector is off; no API shows it."""
-    raise Skipped("StackFlow's own PagerDuty connector is not visible by API; beside this pack it "
-                  "pages and writes everything a second time",
-                  "see that Admin -> Integration Hub -> PagerDuty is switched off in StackFlow")
-
-
-def sns_subscriptions(facts: Facts) -> None:
-    """No SNS subscription calls PagerDuty; no API of the two systems shows them."""
-    raise Skipped("no API shows SNS subscriptions that call PagerDuty; they page a second time",
-                  "see in AWS that no topic of StackFlow's alerts has an HTTPS subscription to "
-                  "events.pagerduty.com")

@@ -30,28 +30,25 @@ def subscription(facts: Facts) -> None:
                       (len(own), PAGERDUTY_PATH),
                       "set webhook_listener.public_url, unless the pack polls PagerDuty",
                       blocks=not own)
-    if own:
-        return
-    cause = "no webhook subscription of PagerDuty calls %s" % wanted
-    if facts.pack.cursors.read("PagerDutyPollingSensor"):
-        raise Skipped(cause + "; PagerDutyPollingSensor polls",
-                      "make sure that PagerDutyPollingSensor is enabled", blocks=True)
-    near = [parts(one.url).hostname or "" for one in facts.subscriptions()
-            if parts(one.url).path == PAGERDUTY_PATH]
-    if near:
-        cause += "; there are such subscriptions at %s" % ", ".join(near)
-    raise Failed(cause, "create one with manage_webhooks, or correct webhook_listener.public_url")
+    if not own:
+        near = [parts(one.url).hostname or "" for one in facts.subscriptions()
+                if parts(one.url).path == PAGERDUTY_PATH]
+        facts.fail_unless_polled(
+            "no webhook subscription of PagerDuty calls %s%s" % (wanted, near and (
+                "; there are such subscriptions at %s" % ", ".join(near)) or ""),
+            "PagerDutyPollingSensor",
+            "create one with manage_webhooks, or correct webhook_listener.public_url")
 
 
 def active(facts: Facts) -> Iterator[str]:
     """Each mapped service with a subscription has one that delivers."""
-    for one in facts.own_subscriptions():
-        silent = [service for service in facts.services() if one.covers(service) and
-                  not any(other.covers(service) for other in facts.live_subscriptions())]
-        if silent:
-            yield "the webhook subscription %s is %s, so no event of %s arrives" % (
-                one.id, "temporarily disabled, as its deliveries were refused" if one.active else
-                "not active", ", ".join(silent))
+    for service in facts.services():
+        covering = [one for one in facts.own_subscriptions() if one.covers(service)]
+        if covering and not any(one.is_live for one in covering):
+            yield "no event of %s arrives, as %s" % (service, " and ".join(
+                "the webhook subscription %s is %s" % (
+                    one.id, "temporarily disabled, as its deliveries were refused"
+                    if one.active else "not active") for one in covering))
 
 
 def coverage(facts: Facts) -> Iterator[str]:
