@@ -14,7 +14,7 @@ from scripted_server import ScriptedServer, answer, reset, silent, unread
 
 pytest.importorskip("boto3")
 NAME = SecretName("pagerduty-key", "pagerduty.api_key_secret", "pagerduty.api_key")
-MESSAGE = sla_queue.Message("id", "{}", "receipt", None)
+MESSAGE = {"MessageId": "id", "Body": "{}", "ReceiptHandle": "receipt"}
 QUEUE = "http://127.0.0.1:9/1/queue"
 CALLS = {
     "GetSecretValue": (CredentialsError, lambda settings: secrets_manager.fetch(NAME, settings)),

@@ -128,15 +128,17 @@ class SLAQueueSensorTestCase(BaseSensorTestCase):
         self.assertNotIn("the poll failed", str(self.messages))
 
     def test_a_message_on_which_the_reading_breaks_keeps_no_other_one_from_its_turn(self):
+        read_message = sla_queue.read
+
         def breaking(message, settings):
-            if "evt-0" in message.body:
+            if "evt-0" in message["Body"]:
                 raise ValueError("a defect")
-            return sla_queue.read(message, settings)
+            return read_message(message, settings)
 
         self.start()
         self.alerts.publish(dict(BREACH, id="evt-0"))
         self.alerts.publish(BREACH)
-        with mock.patch("pagerduty_stackflow.queue_poller.read", breaking):
+        with mock.patch("pagerduty_stackflow.stackflow.sla_queue.read", breaking):
             self.assertEqual([item["payload"]["event_id"] for item in self.poll()], ["evt-1"])
         self.assertEqual(self.alerts.left(), 1)
         self.assertNotIn("the poll failed", str(self.messages))
@@ -232,7 +234,8 @@ def envelope(body, topic="stackflow-breach-notifications", **others):
 
 
 def read(body):
-    return sla_queue.read(sla_queue.Message("sqs-1", body, "receipt", 1767607201000), SETTINGS)
+    return sla_queue.read({"MessageId": "sqs-1", "Body": body, "Attributes": {
+        "SentTimestamp": "1767607201000"}}, SETTINGS)
 
 
 @pytest.mark.parametrize("body, kind", [

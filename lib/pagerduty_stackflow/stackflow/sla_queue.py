@@ -9,12 +9,15 @@ it.
 from __future__ import annotations
 
 import re
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from logging import Logger
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 from ..aws import AwsFailure, Result, Table, call_aws, make_client
 from ..deliveries import BadDelivery, as_object, load_object, text, time_text
-from ..errors import ApiError
+from ..dispatching import Dispatcher
+from ..errors import ApiError, PackError, describe
 from ..incidents import STACKFLOW_NUMBER
+from ..pack import Pack
 from ..settings import Settings, StackFlowSettings
 from .webhooks import NAME_KEYS, SLA_EVENT, TIME_KEYS, event_of
 
@@ -32,16 +35,52 @@ FAILURES: Table = (
     (r"OverLimit", AwsFailure("too many messages were received and not deleted",
                               "look in the log why they are not read", True)))
 """What SQS's own error codes mean."""
-_REGION = re.compile(r"https://sqs\.([a-z0-9-]+)\.amazonaws\.com[./]")
+REGION = re.compile(r"https://sqs\.([a-z0-9-]+)\.amazonaws\.com[./]")
+Message = Mapping[str, Any]
+"""As SQS gives it (SQS API, Message)."""
 
 
-class Message(NamedTuple):
-    """A message of the queue; ``sent_at`` in milliseconds since 1970, ``receipt`` to delete it."""
+class QueuePoller:
+    """Dispatches the messages of the queue `sla.queue_url`; without it, logs an error once."""
 
-    id: str
-    body: str
-    receipt: str
-    sent_at: Optional[int]
+    def __init__(self, pack: Pack, dispatcher: Dispatcher, logger: Logger) -> None:
+        self._settings = pack.settings
+        self._dispatcher = dispatcher
+        self._logger = logger
+        self._queue: Optional[SLAQueue] = None
+        if pack.settings.sla.queue_url is None:
+            logger.error("sla.queue_url is not set, no SLA alert is received: set it and restart "
+                         "this sensor, or disable it")
+        else:
+            self._queue = SLAQueue(pack.settings.sla.queue_url, pack.settings)
+
+    def poll(self) -> None:
+        """Empty the queue, then wait up to 20 seconds for the next message.
+
+        Raises PackError, or whatever StackStorm's own dispatch raises. A message is deleted once it
+        was dispatched, so it may come twice, which does no harm. A message that cannot be read
+        stays in the queue, for the queue's own dead-letter policy.
+        """
+        taken = self._queue is not None
+        while taken and self._queue:
+            taken = any([self._take(self._queue, message) for message in self._queue.receive()])
+
+    def _take(self, queue: SLAQueue, message: Message) -> bool:
+        """Whether the message was dispatched and deleted."""
+        name = message.get("MessageId")
+        try:
+            trigger, payload = read(message, self._settings.stackflow)
+        except Exception as error:  # one message must not keep the others from their turn
+            self._logger.warning("message %s stays in the SLA queue: %s", name, describe(error),
+                                 exc_info=not isinstance(error, PackError))
+            return False
+        try:
+            self._dispatcher.dispatch(trigger, payload)
+        except Exception:
+            self._logger.warning("message %s was not dispatched, and comes again", name)
+            raise
+        queue.delete(message)
+        return True
 
 
 class SLAQueue:
@@ -50,7 +89,7 @@ class SLAQueue:
     def __init__(self, queue_url: str, settings: Settings) -> None:
         self._url = queue_url
         self._settings = settings
-        region = _REGION.match(queue_url)
+        region = REGION.match(queue_url)
         self._region = region.group(1) if region else settings.aws.region
         self._client: Any = None
 
@@ -64,12 +103,12 @@ class SLAQueue:
         if not as_object(found.get("ResponseMetadata")).get("RequestId"):
             raise ApiError("AWS SQS (%s): the answer is none of SQS" % self._region,
                            "check aws.endpoint_url; a proxy may be answering", True, "AWS")
-        return list(map(_message, found.get("Messages") or ()))
+        return list(found.get("Messages") or ())
 
     def delete(self, message: Message) -> None:
         """Remove a message for good."""
         self._call("DeleteMessage", lambda client: client.delete_message(
-            QueueUrl=self._url, ReceiptHandle=message.receipt))
+            QueueUrl=self._url, ReceiptHandle=str(message.get("ReceiptHandle"))))
 
     def _call(self, name: str, call: Callable[[Any], Result]) -> Result:
         def connected() -> Result:
@@ -87,55 +126,41 @@ class SLAQueue:
 def read(message: Message, settings: StackFlowSettings) -> Tuple[str, Dict[str, Any]]:
     """Name of the trigger and its payload, without `sync`, as a webhook of the same event has them.
 
-    Where the body names no event, its alert type or else the name of the topic tells. Raises
-    BadDelivery for what is no JSON object, an event that nothing tells, and an SLA alert without an
-    incident.
+    If the body names no event, its alert type or else the name of the topic tells. Raises
+    BadDelivery for anything but a JSON object, an event that nothing names, and an SLA alert
+    without an incident.
     """
-    document = load_object(message.body.encode("utf-8", "surrogatepass"))
-    event_id, topic, at = message.id, "", time_text(message.sent_at)
-    if text(document.get("TopicArn")):
-        event_id, topic, at, document = _unwrapped(document, event_id, at)
-    alert = dict(document)
-    if not any(text(document.get(key)) for key in NAME_KEYS):
-        alert["event"] = ALERT_TYPES.get(_alert_type(document)) or TOPICS.get(topic)
+    sent_at = str(as_object(message.get("Attributes")).get("SentTimestamp"))
+    at = time_text(int(sent_at)) if sent_at.isdecimal() else None
+    event_id, topic = str(message.get("MessageId")), ""
+    alert = load_object(str(message.get("Body") or "").encode("utf-8", "surrogatepass"))
+    if text(alert.get("TopicArn")):  # the envelope of SNS
+        if alert.get("Type") != "Notification":
+            raise BadDelivery("SNS asks something of a person: %s" % text(alert.get("Type")),
+                              "confirm the subscription with the Token in the message: "
+                              "aws sns confirm-subscription")
+        topic = str(alert["TopicArn"]).rpartition(":")[2]
+        event_id, at = text(alert.get("MessageId")) or event_id, (
+            time_text(alert.get("Timestamp")) or at)
+        alert = load_object((text(alert.get("Message")) or "").encode())
+    if not any(text(alert.get(key)) for key in NAME_KEYS):
+        kind = text(alert.get("alert_type")) or text(alert.get("type")) or ""
+        alert["event"] = ALERT_TYPES.get(kind.strip().lower()) or TOPICS.get(topic)
         if not alert["event"]:
             raise BadDelivery("neither its body nor its topic tells which event it is",
                               "switch raw message delivery of the subscription off")
-    if not any(time_text(document.get(key)) for key in TIME_KEYS):
+    if not any(time_text(alert.get(key)) for key in TIME_KEYS):
         alert["timestamp"] = at
     trigger, payload = event_of(alert, settings, event_id, "queue")
-    if not _number(payload):
+    if not _has_number(payload):
         trigger, payload = event_of(_unfolded(alert), settings, event_id, "queue")
-    if trigger == SLA_EVENT and not _number(payload):
+    if trigger == SLA_EVENT and not _has_number(payload):
         raise BadDelivery("it names no incident")
     return trigger, payload
 
 
-def _message(row: Mapping[str, Any]) -> Message:
-    sent_at = str(as_object(row.get("Attributes")).get("SentTimestamp"))
-    return Message(str(row.get("MessageId")), str(row.get("Body") or ""),
-                   str(row.get("ReceiptHandle")), int(sent_at) if sent_at.isdecimal() else None)
-
-
-def _unwrapped(envelope: Mapping[str, Any], message_id: str,
-               sent_at: Optional[str]) -> Tuple[str, str, Optional[str], Dict[str, Any]]:
-    """Id, topic's name, time and body of what SNS delivered in its envelope."""
-    if envelope.get("Type") != "Notification":
-        raise BadDelivery("SNS asks something of a person: %s" % text(envelope.get("Type")),
-                          "confirm the subscription with the Token in the message: "
-                          "aws sns confirm-subscription")
-    topic = str(envelope["TopicArn"]).rpartition(":")[2]
-    document = load_object((text(envelope.get("Message")) or "").encode())
-    return (text(envelope.get("MessageId")) or message_id, topic,
-            time_text(envelope.get("Timestamp")) or sent_at, document)
-
-
-def _number(payload: Mapping[str, Any]) -> Optional[str]:
-    return text(as_object(payload["incident"]).get("number"))
-
-
-def _alert_type(document: Mapping[str, Any]) -> str:
-    return (text(document.get("alert_type")) or text(document.get("type")) or "").strip().lower()
+def _has_number(payload: Mapping[str, Any]) -> bool:
+    return text(as_object(payload["incident"]).get("number")) is not None
 
 
 def _unfolded(alert: Dict[str, Any]) -> Dict[str, Any]:
