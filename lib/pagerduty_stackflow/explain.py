@@ -28,8 +28,7 @@ def explain_routing(pack: Pack, incident_id: Optional[str] = None,
 
     The group, category and priority are those of ``incident_id``, unless they are given too. The
     key is shown as its position in the config and its fingerprint. Raises RoutingError for a group
-    that leads nowhere, BadInputError for a priority other than P1 to P4, and if there is neither an
-    incident nor a group.
+    that leads nowhere.
     """
     level = (priority or "").strip().upper() or None
     if level and level not in PRIORITIES:
@@ -137,10 +136,7 @@ def _destination(pack: Pack, service_id: Optional[str], name: Optional[str],
 
 
 def list_oncall(pack: Pack, assignment_group: Optional[str] = None) -> Dict[str, Any]:
-    """List who is on call now, per mapped service and level: `{services: [...], warnings}`.
-
-    RoutingError for a group without an entry. A service that PagerDuty does not know is a warning.
-    """
+    """List who is on call now, per mapped service and level: `{services: [...], warnings}`."""
     services, warnings = {}, []
     entries = entries_for(pack.settings, assignment_group)
     for service_id in dict.fromkeys(entry.service_id for entry in entries):

@@ -1,9 +1,8 @@
 """Write the notes that a person asks for, or copy each note once if `sync_notes` is on.
 
-A copy ends in a mark that names its original. The pack looks for that mark before it writes a copy,
-and afterwards stores that both notes are finished. So a repeated event, a crash or an edited note
-makes no second copy, and a copy never comes back. The datastore hears of every other note before
-the pack writes it (`NoteMarks.write_note`), so the filter knows the echo.
+A copy ends in a mark that names its original. The pack looks for the mark before it writes a copy,
+and then stores that both notes are finished. So a repeated event, a crash or an edited note makes
+no second copy. `NoteMarks.write_note` hears of each write first, so the filter knows the echo.
 """
 
 from __future__ import annotations
@@ -37,9 +36,8 @@ def add_note(pack: Pack, incident_id: str, text: str, author: Optional[str] = No
              side: Optional[str] = None, note_id: Optional[str] = None) -> Outcome:
     """Write a note on the other side of an incident, or on ``side`` (`pagerduty`, `stackflow`).
 
-    With ``note_id`` an event reports a note of the incident itself; it is copied once, if
-    `sync_notes` is on. The id is "" if the event names none, and the text may be "" too. Raises
-    NotFoundError if the other side has no incident for a person's note; an event's is skipped.
+    With ``note_id`` ("" if it names none) an event reports a note of the incident itself, which is
+    copied once if `sync_notes` is on. NotFoundError if a person's note has no other side.
     """
     if side not in (None, PAGERDUTY, STACKFLOW):
         raise BadInputError("side is %r" % side, "give pagerduty or stackflow, or leave it out")

@@ -27,7 +27,6 @@ from .to_pagerduty import WriteContext, send_trigger
 from .transport import OutcomeUnknownError
 from .verification import wait_until_visible
 
-ACKNOWLEDGES, RESOLVES = "acknowledge_log_entry", "resolve_log_entry"
 REOPENS = frozenset((TRIGGER, IN_PROGRESS, REPLACE))
 FIRST_RESPONSE = "first_response"
 LONGEST_WAIT = 60
@@ -140,17 +139,17 @@ class _Look:
     def step(self, breach: Optional[Mapping[str, Any]]) -> Step:
         """Take the step that is due."""
         now = self._stored
-        if breach is not None and (now is None or not self._is_same(now)):
+        if breach is not None and (now is None or self._news(now)):
             now = self._new(breach)
         elif now is None:
             return self._step(SKIPPED, "no escalation is under way")
         elif now.state != STARTING and (breach is not None or now.state != WAITING):
             return self._step(ALREADY, "escalated already: %s" % now.state)
         end = self._end_of(now)
-        if end and now is not self._stored:
-            return self._step(SKIPPED, end)
         if end:
-            return self._step(DONE, end, now._replace(state=end))
+            is_new = now is not self._stored
+            return self._step(SKIPPED, end) if is_new else self._step(
+                DONE, end, now._replace(state=end))
         if now.state == STARTING:
             return self._start(now)
         if _seconds_left(self._pack, now) > 0:
@@ -169,11 +168,13 @@ class _Look:
             self._alert if incident else None, _assigned(incident) if incident else "",
             pair.record.assigned_to if pair.record else None)
 
-    def _is_same(self, one: Escalation) -> bool:
-        """Whether no recovery or reopening since allows the same SLA to be breached again."""
-        return (self._recovered in (None, one.recovered) and
-                (one.dedup_key is None or self._alert in (None, one.dedup_key)) and
-                self._last_entry(RESOLVES) <= one.at)
+    def _news(self, one: Escalation) -> str:
+        """What has happened since, so that the same SLA may be breached again; "" for nothing."""
+        if self._recovered not in (None, one.recovered):
+            return "the SLA has recovered"
+        known = one.dedup_key is None or self._alert in (None, one.dedup_key)
+        reopened = self._last_entry("resolve_log_entry") > one.at or not known
+        return "resolved and reopened since" if reopened else ""
 
     @property
     def _alert(self) -> Optional[str]:
@@ -190,11 +191,10 @@ class _Look:
         if record is None or (record.state in DONE_STATES or pair.state == RESOLVED) and not (
                 REOPENS.intersection(decide_pair(pack, pair).writes)):
             return RESOLVED
-        if self._recovered not in (None, one.recovered):
-            return "the SLA has recovered"
-        if not self._is_same(one):
-            return "resolved and reopened since"
-        if self._last_entry(ACKNOWLEDGES) > one.at:
+        news = self._news(one)
+        if news:
+            return news
+        if self._last_entry("acknowledge_log_entry") > one.at:
             return "acknowledged in PagerDuty"
         if record.assigned_to and not same_name(record.assigned_to, one.assignee):
             return "taken by a person in StackFlow"
@@ -267,9 +267,8 @@ class _Look:
 
 
 def _open_incident(pack: Pack, pair: Pair) -> Pair:
-    """Open an incident for a record, as `critical`, without acknowledging it for the assignee.
-
-    Returns the pair then. DeadEndError if PagerDuty shows none.
+    """Open a `critical` incident that the assignee has not acknowledged; DeadEndError if PagerDuty
+    shows none.
     """
     record = pair.record
     assert record is not None
@@ -290,10 +289,10 @@ def _assigned(incident: PagerDutyIncident) -> str:
 
 def _assign(pack: Pack, incident: PagerDutyIncident, policy_id: Optional[str],
             level: Optional[int], before: str) -> PagerDutyIncident:
-    """Assign an open incident by a policy, a level or both, and make it climb; returns it then.
+    """Assign an open incident by a policy, a level or both, and make it climb.
 
-    May be repeated: ``before`` is the first :func:`_assigned`, and nothing is sent once that
-    changed. A policy that is in force already may change nothing: then its level is set.
+    May be repeated: nothing is sent once :func:`_assigned` differs from ``before``. A policy that
+    is in force already may change nothing: then its level is set.
     """
     by_level: Dict[str, Any] = {"escalation_level": level or 1}
     by_policy = dict(by_level if level else {}, escalation_policy={

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Dict, Optional, Type
 
 from .errors import PackError
-from .incidents import DEDUP_KEY_LIMIT, PagerDutyIncident
+from .incidents import PagerDutyIncident
 from .links import VISIBLE
 from .matching import wait_for_incidents
 from .pack import DONE, Outcome, Pack
-from .routing import service_named
+from .routing import CRITICAL, service_named
 from .settings import ServiceMapping
 
 CLIENT = "StackFlow integration test"
 """Differs from the client of an alert for a StackFlow incident: the test needs a record."""
-SEVERITY = "critical"
-"""The default severity of a P1: a test must page somebody."""
 COPY_KEY = "re-copy the Integration Key from the PagerDuty service -> Integrations"
 HINTS: Dict[str, str] = {
     "disabled": "enable the service in PagerDuty: a disabled one opens no incidents",
@@ -48,20 +45,16 @@ class VerificationError(PackError):
 def send_test_event(pack: Pack, service: str) -> Outcome:
     """Trigger an alert on a mapped service, given by id or name, and wait for its incident.
 
-    The incident stays open, for a person or `verify_integration` to acknowledge. The alert is
-    resolved again if it is not visible in time, or on another service than its key's entry says.
+    The incident stays open, for a person or `verify_integration` to acknowledge, unless it is not
+    visible in time or on another service than its key's entry says.
     """
     entry, settings = service_named(pack.settings, service), pack.settings.stackflow
     pack.account.service(entry.service_id)  # fails here, before it pages anybody
-    start, end = "stackflow-test:", ":%s:%s" % (
+    key = "stackflow-test:%s:%s" % (  # no record has it, and no other test
         entry.service_id, pack.clock.now().strftime("%Y%m%dT%H%M%S%fZ"))
-    host = settings.host
-    if len(start + host + end) > DEDUP_KEY_LIMIT:
-        host = hashlib.sha256(host.encode()).hexdigest()
-    key = start + host + end  # no record has it, and no other test
     warnings = pack.events.trigger(
         entry.integration_key, key, "Test of the StackFlow integration of %s: please acknowledge" %
-        entry.service_name, settings.host, SEVERITY, client=CLIENT,
+        entry.service_name, settings.host, CRITICAL, client=CLIENT,
         client_url=settings.instance_url, group=entry.assignment_group,
         custom_details={"test": "sent by the action send_test_event"})
     try:

@@ -23,11 +23,7 @@ LIMIT = 25
 
 
 def get_incident(pack: Pack, incident_id: str) -> Dict[str, Any]:
-    """Both sides as they are, and the link; NotFoundError where neither side has the incident.
-
-    ``stackflow`` and ``pagerduty`` are the two incidents, or null; ``link`` is what the pack
-    remembers of the pair; the URLs lead to where people see both.
-    """
+    """Show both sides, or null, and the link; NotFoundError if neither side has the incident."""
     number: Optional[str] = incident_id
     incident: Optional[PagerDutyIncident] = None
     if not is_stackflow_number(incident_id):
@@ -50,9 +46,8 @@ def get_incident(pack: Pack, incident_id: str) -> Dict[str, Any]:
 
 
 def sync_status(pack: Pack, incident_id: str) -> Dict[str, Any]:
-    """Show what :func:`get_incident` shows, and what a reconcile would do: whether the pair is
-    ``in_step`` and for which ``reason`` nothing is written, what it ``would`` write, and why it
-    could not (``failures``).
+    """Show both sides, the link and what a reconcile ``would`` write, or the ``reason`` why it
+    writes nothing.
     """
     shown = get_incident(pack, incident_id)
     found = reconcile(pack, incident_id, dry_run=True)
@@ -65,10 +60,9 @@ def list_incidents(pack: Pack, status: Optional[str] = None,
                    assignment_group: Optional[str] = None) -> Dict[str, Any]:
     """List incidents of the mapped services, or of those of one group: `{incidents: [...], more}`.
 
-    ``status`` is PagerDuty's (triggered, acknowledged, resolved) or "open", the default. The newest
-    incidents come first. With "open", StackFlow records follow that reach the threshold and have no
-    open incident, among the 200 of each priority that changed last. ``more``: there are others than
-    the 25 that are shown.
+    ``status`` is PagerDuty's or "open", the default. The newest incidents come first. With "open",
+    StackFlow records follow that reach the threshold and have no open incident, among the 200 of
+    each priority that changed last. ``more``: there are others than the 25 that are shown.
     """
     status = status or OPEN
     if status not in STATUSES:

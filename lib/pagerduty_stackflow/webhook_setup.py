@@ -26,10 +26,9 @@ def manage_webhooks(pack: Pack, operation: str, service: Optional[str] = None,
                     subscription_id: Optional[str] = None) -> Dict[str, Any]:
     """List, create, enable, ping or delete webhook subscriptions.
 
-    ``service``: the id or name of a mapped one; ``subscription_id``: only that one. Without both,
-    those that call this pack's listener. The result is an outcome, and beside it ``subscriptions``:
-    id, scope, service_id, events, active, temporarily_disabled, ours, and the name of the datastore
-    key that holds its secret, or null.
+    ``service``: the id or name of a mapped one. Without it and a ``subscription_id``, those that
+    call this pack's listener. The result is an outcome, and beside it ``subscriptions``, each with
+    the name of the datastore key that holds its secret, or null.
     """
     if operation not in OPERATIONS:
         raise BadInputError("operation is %r" % (operation,), "give " + ", ".join(OPERATIONS))

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from st2tests.base import BaseSensorTestCase
 
-from aws_site import Clock, alerts, moto_url, no_aws  # noqa: F401
+from aws_site import Clock, alerts, moto_url, no_aws, queue_poller  # noqa: F401
 from config_samples import changed
 from dev.local_stackstorm.schemas import validate
 from pagerduty_stackflow import aws as aws_module
@@ -167,7 +167,7 @@ class SLAQueueSensorTestCase(BaseSensorTestCase):
     def test_a_crash_before_the_deletion_repeats_the_same_event(self):
         self.start()
         self.alerts.publish(NAMELESS)
-        with mock.patch.object(sla_queue.SLAQueue, "delete", side_effect=KeyboardInterrupt):
+        with mock.patch.object(sla_queue.QueuePoller, "delete", side_effect=KeyboardInterrupt):
             with self.assertRaises(KeyboardInterrupt):
                 self.sensor.poll()
         first, = self.get_dispatched_triggers()
@@ -187,7 +187,7 @@ class SLAQueueSensorTestCase(BaseSensorTestCase):
             self.poll()
             self.assertEqual(len(self.messages), told, "it polled too early")
             self.clock.sleep(1)
-        queue = self.sensor._polling._poller._queue
+        queue = self.sensor._polling._poller
         queue._url = self.alerts.url
         self.poll()
         queue._url += "-missing"
@@ -286,7 +286,7 @@ def test_a_queue_is_asked_in_the_region_of_its_url(monkeypatch, url, region):
     client.receive_message.return_value = {"ResponseMetadata": {"RequestId": "1"}}
     monkeypatch.setattr(sla_queue, "make_client", lambda *given: asked.append(given) or client)
     pytest.importorskip("botocore")
-    queue = sla_queue.SLAQueue(url, load(changed()))
+    queue = queue_poller(url, load(changed()))
     assert queue.receive() == [] and queue.receive() == []
     assert [given[:2] for given in asked] == [("sqs", region)]
 

@@ -1,4 +1,4 @@
-"""Read the facts that the checks compare, each once; and what the checks raise."""
+"""Read the facts that the checks compare, each once."""
 
 from __future__ import annotations
 
@@ -21,14 +21,6 @@ PING_STEP = 0.5
 Value = TypeVar("Value")
 
 
-class Failed(PackError):
-    """Ends a check that failed. Other checks that meet the errors in ``covers`` wait for it."""
-
-    def __init__(self, cause: str, fix: str, *covers: PackError) -> None:
-        super().__init__(cause, fix)
-        self.covers = covers
-
-
 class Skipped(PackError):
     """Ends a check that cannot be made: the fix says where a person can look.
 
@@ -41,8 +33,7 @@ class Skipped(PackError):
 
 
 class Facts:
-    """Reads of both systems for one run of the checks; ``left_out``: what a check cannot compare.
-    """
+    """Reads of both systems for one run; ``left_out``: parts that a check cannot compare."""
 
     def __init__(self, pack: Pack) -> None:
         self.pack = pack
@@ -63,8 +54,7 @@ class Facts:
         return found
 
     def entries(self) -> Iterator[Tuple[str, ServiceMapping]]:
-        """Return the entries of service_mapping, each with its place and service id for a message.
-        """
+        """Return the entries of service_mapping, each with its place for a message."""
         for at, entry in enumerate(self.settings.service_mapping):
             yield "service_mapping[%d] (%s)" % (at, entry.service_id), entry
 
@@ -83,12 +73,12 @@ class Facts:
         base = self.settings.listener.public_url
         return base + path if base else None
 
-    def fail_unless_polled(self, cause: str, sensor: str, fix: str) -> None:
-        """Fail as nothing calls the listener; skip if the sensor has polled instead."""
+    def unless_polled(self, problem: str, sensor: str) -> str:
+        """Return the problem, that nothing calls the listener; Skipped if the sensor polls."""
         if self.pack.cursors.read(sensor):
-            raise Skipped("%s; %s polls" % (cause, sensor), "make sure that %s is enabled" % sensor,
-                          blocks=True)
-        raise Failed(cause, fix)
+            raise Skipped("%s; %s polls" % (problem, sensor),
+                          "make sure that %s is enabled" % sensor, blocks=True)
+        return problem
 
     # PagerDuty.
 
@@ -98,10 +88,6 @@ class Facts:
         settings = self.settings.pagerduty
         return ("the datastore key behind pagerduty.api_key" if settings.api_key else
                 "the secret %s (pagerduty.api_key_secret)" % settings.api_key_secret)
-
-    def abilities(self) -> List[str]:
-        """Return what the account's plan has."""
-        return self.read(self.pack.account.abilities)
 
     def known(self) -> List[Tuple[str, ServiceMapping, Service]]:
         """Return the entries whose service can be read, and leave out the others."""
@@ -130,6 +116,11 @@ class Facts:
     def live_subscriptions(self) -> List[Subscription]:
         """Return those of our own that deliver."""
         return [one for one in self.own_subscriptions() if one.is_live]
+
+    def covering(self) -> Iterator[Tuple[str, List[Subscription]]]:
+        """Return each mapped service, and those of our own that cover it for certain."""
+        for service in self.services():
+            yield service, [one for one in self.own_subscriptions() if one.covers(service)]
 
     def pings(self) -> Dict[str, bool]:
         """Ping our live subscriptions; return by id whether the ping came to the sensor."""

@@ -7,7 +7,7 @@ from typing import Iterator
 from ..errors import ApiError, CredentialsError, NotFoundError
 from ..pagerduty.account import EVENTS_V2
 from ..pagerduty.events import ROUTING_KEY, check_routing_key
-from .facts import Facts, Failed, Skipped
+from .facts import Facts, Skipped
 
 URGENCIES = "urgencies"
 """An escalation sets the urgency of an incident; PagerDuty answers 402 without this ability."""
@@ -17,13 +17,13 @@ SILENT = {"disabled": "disabled: it drops every event",
 
 def secret(facts: Facts) -> None:
     """The REST key can be read from its place, not from a cache."""
-    facts.pack.api_key(not facts.settings.pagerduty.api_key)
+    facts.pack.secrets.api_key(not facts.settings.pagerduty.api_key)
 
 
 def reachable(facts: Facts) -> None:
     """PagerDuty answers, whatever the answer is."""
     try:
-        facts.abilities()
+        facts.read(facts.pack.account.abilities)
     except CredentialsError:
         pass  # a refusal is an answer
     except ApiError as error:
@@ -31,33 +31,27 @@ def reachable(facts: Facts) -> None:
             raise
 
 
-def api_key(facts: Facts) -> None:
+def api_key(facts: Facts) -> Iterator[str]:
     """PagerDuty accepts the key."""
     try:
-        facts.abilities()
-    except CredentialsError as error:
-        raise Failed(
-            "401 on API calls: API key expired or revoked",
-            "store a new key in %s, or correct pagerduty.region, now %s (StackFlow's guide: "
-            "Generate a new API key in PagerDuty and update in Secrets Manager)" % (
-                facts.key_place, facts.settings.pagerduty.region), error) from None
+        facts.read(facts.pack.account.abilities)
+    except CredentialsError:
+        yield "API key expired or revoked"
 
 
-def account(facts: Facts) -> None:
+def account(facts: Facts) -> Iterator[str]:
     """The key belongs to the account that pagerduty.subdomain names."""
     host, wanted = facts.pack.account.host(), facts.settings.pagerduty.subdomain
     if host is None:
         raise Skipped("no service shows the address of the account",
                       "compare pagerduty.subdomain with the address of PagerDuty's pages")
     if host.split(".")[0] != wanted.lower():
-        raise Failed("the key belongs to %s, pagerduty.subdomain is %s" % (host, wanted),
-                     "correct pagerduty.subdomain, or store a key of the account %s in %s" % (
-                         wanted, facts.key_place))
+        yield "the key belongs to %s, pagerduty.subdomain is %s" % (host, wanted)
 
 
 def plan(facts: Facts) -> Iterator[str]:
     """The plan has the ability that an escalation needs."""
-    if URGENCIES not in facts.abilities():
+    if URGENCIES not in facts.read(facts.pack.account.abilities):
         yield "PagerDuty's plan lacks the ability %r, which an escalation needs" % URGENCIES
 
 

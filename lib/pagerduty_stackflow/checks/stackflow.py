@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import base64
-from typing import Any, Iterator
+from typing import Iterator
 
 from ..deliveries import loads
 from ..errors import ApiError
 from ..routing import nearest_groups
-from .facts import STACKFLOW_PATH, Facts, Failed, Skipped, parts, same_url
+from .facts import STACKFLOW_PATH, Facts, Skipped, parts, same_url
 
-ROLES = "super_admin or itsm_manager"
 TOO_LITTLE = ("cloud_admin", "itsm_agent", "ai_engineer", "developer", "viewer")
 """Built-in roles that may not write every incident (admin/users.html)."""
 ROLE_CLAIM = "custom:role"
@@ -39,32 +38,22 @@ def sign_in(facts: Facts) -> None:
             raise
 
 
-def role(facts: Facts) -> None:
+def role(facts: Facts) -> Iterator[str]:
     """The role is the guide's: StackFlow forbids nothing that the pack reads."""
-    fix = ("sign in under stackflow.auth with an account of the role %s, or give it this role in "
-           "StackFlow" % ROLES)
-    claimed = _claimed_role(facts.stackflow_token())
+    try:  # where the token is a JWT, its claims tell
+        claims = facts.stackflow_token().split(".")[1]
+        claimed = loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))[ROLE_CLAIM]
+    except (LookupError, TypeError, ValueError):
+        claimed = None
     if claimed in TOO_LITTLE:
-        raise Failed("the role %s does not suffice" % claimed, fix)
-    refusals = []
+        yield "it is %s" % claimed
+        return
     for read in (facts.some_incidents, lambda: facts.rows(GROUPS), lambda: facts.rows(OUTBOUND)):
         try:
             read()
         except ApiError as error:
             if error.status == 403:
-                refusals.append(error)
-    if refusals:
-        raise Failed("the role does not suffice: %s" % "; ".join(one.message for one in refusals),
-                     "%s (%s)" % (fix, refusals[0].hint), *refusals)
-
-
-def _claimed_role(token: str) -> Any:
-    """Read the role of a JWT, without its signature; None if it is no JWT."""
-    try:
-        claims = token.split(".")[1]
-        return loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))[ROLE_CLAIM]
-    except (LookupError, TypeError, ValueError):
-        return None
+                yield error.message
 
 
 def groups(facts: Facts) -> Iterator[str]:
@@ -80,22 +69,17 @@ def groups(facts: Facts) -> Iterator[str]:
                 name, entry.assignment_group, near and "; nearest: " + near)
 
 
-def outbound_webhook(facts: Facts) -> None:
+def outbound_webhook(facts: Facts) -> Iterator[str]:
     """StackFlow sends its events to the listener, unless the pack polls it."""
     wanted = facts.listener_url(STACKFLOW_PATH)
     if wanted is None:
         raise Skipped("webhook_listener.public_url is not set", "set webhook_listener.public_url; "
                       "see StackFlow's Admin -> Integrations -> Outbound Webhooks")
-    if any(same_url(str(row.get("url") or ""), wanted) for row in facts.rows(OUTBOUND)):
-        if not facts.settings.stackflow.webhook_secrets:
-            raise Failed("stackflow.webhook_secrets is empty, so every delivery is answered 503",
-                         "put into stackflow.webhook_secrets the secret of StackFlow's outbound "
-                         "webhook, and restart the sensor")
-        return
-    facts.fail_unless_polled(
-        "no outbound webhook of StackFlow calls %s" % wanted, "StackFlowPollingSensor",
-        "correct webhook_listener.public_url; or add a webhook in StackFlow under Admin -> "
-        "Integrations -> Outbound Webhooks, with its secret in stackflow.webhook_secrets")
+    if not any(same_url(str(row.get("url") or ""), wanted) for row in facts.rows(OUTBOUND)):
+        yield facts.unless_polled("no outbound webhook of StackFlow calls %s" % wanted,
+                                  "StackFlowPollingSensor")
+    elif not facts.settings.stackflow.webhook_secrets:
+        yield "stackflow.webhook_secrets is empty, so every delivery is answered 503"
 
 
 def other_sender(facts: Facts) -> Iterator[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from logging import Logger
-from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Tuple
 
 from ..aws import AwsFailure, Result, Table, call_aws, make_client
 from ..deliveries import BadDelivery, as_object, load_object, text, time_text
@@ -18,7 +18,7 @@ from ..dispatching import Dispatcher
 from ..errors import ApiError, PackError, describe
 from ..incidents import STACKFLOW_NUMBER
 from ..pack import Pack
-from ..settings import Settings, StackFlowSettings
+from ..settings import StackFlowSettings
 from .webhooks import NAME_KEYS, SLA_EVENT, TIME_KEYS, event_of
 
 BATCH = 10
@@ -41,31 +41,34 @@ Message = Mapping[str, Any]
 
 
 class QueuePoller:
-    """Dispatches the messages of the queue `sla.queue_url`; without it, logs an error once."""
+    """Dispatches the messages of the queue `sla.queue_url`; without it, logs an error once.
+
+    A call raises ApiError, retryable if waiting helps.
+    """
 
     def __init__(self, pack: Pack, dispatcher: Dispatcher, logger: Logger) -> None:
         self._settings = pack.settings
         self._dispatcher = dispatcher
         self._logger = logger
-        self._queue: Optional[SLAQueue] = None
-        if pack.settings.sla.queue_url is None:
+        self._url = pack.settings.sla.queue_url or ""
+        region = REGION.match(self._url)
+        self._region = region.group(1) if region else pack.settings.aws.region
+        self._client: Any = None
+        if not self._url:
             logger.error("sla.queue_url is not set, no SLA alert is received: set it and restart "
                          "this sensor, or disable it")
-        else:
-            self._queue = SLAQueue(pack.settings.sla.queue_url, pack.settings)
 
     def poll(self) -> None:
         """Empty the queue, then wait up to 20 seconds for the next message.
 
-        Raises PackError, or whatever StackStorm's own dispatch raises. A message is deleted once it
-        was dispatched, so it may come twice, which does no harm. A message that cannot be read
-        stays in the queue, for the queue's own dead-letter policy.
+        A message is deleted once it was dispatched. One that cannot be read stays, for the queue's
+        own dead-letter policy.
         """
-        taken = self._queue is not None
-        while taken and self._queue:
-            taken = any([self._take(self._queue, message) for message in self._queue.receive()])
+        taken = bool(self._url)
+        while taken:
+            taken = any([self._take(message) for message in self.receive()])
 
-    def _take(self, queue: SLAQueue, message: Message) -> bool:
+    def _take(self, message: Message) -> bool:
         """Whether the message was dispatched and deleted."""
         name = message.get("MessageId")
         try:
@@ -79,24 +82,11 @@ class QueuePoller:
         except Exception:
             self._logger.warning("message %s was not dispatched, and comes again", name)
             raise
-        queue.delete(message)
+        self.delete(message)
         return True
 
-
-class SLAQueue:
-    """The queue `sla.queue_url`. Every method raises ApiError, retryable where waiting helps."""
-
-    def __init__(self, queue_url: str, settings: Settings) -> None:
-        self._url = queue_url
-        self._settings = settings
-        region = REGION.match(queue_url)
-        self._region = region.group(1) if region else settings.aws.region
-        self._client: Any = None
-
     def receive(self) -> List[Message]:
-        """Up to BATCH messages; waits for the first up to WAIT_SECONDS. The queue hides them for
-        its visibility timeout and gives what is not deleted by then again.
-        """
+        """Return up to BATCH messages; waits for the first up to WAIT_SECONDS."""
         found = self._call("ReceiveMessage", lambda client: client.receive_message(
             QueueUrl=self._url, MaxNumberOfMessages=BATCH, WaitTimeSeconds=WAIT_SECONDS,
             AttributeNames=["SentTimestamp"]))
@@ -124,11 +114,9 @@ class SLAQueue:
 
 
 def read(message: Message, settings: StackFlowSettings) -> Tuple[str, Dict[str, Any]]:
-    """Name of the trigger and its payload, without `sync`, as a webhook of the same event has them.
+    """Return the trigger and its payload, without `sync`, as a webhook of the same event has them.
 
-    If the body names no event, its alert type or else the name of the topic tells. Raises
-    BadDelivery for anything but a JSON object, an event that nothing names, and an SLA alert
-    without an incident.
+    If the body names no event, its alert type or else the name of the topic tells.
     """
     sent_at = str(as_object(message.get("Attributes")).get("SentTimestamp"))
     at = time_text(int(sent_at)) if sent_at.isdecimal() else None
