@@ -13,7 +13,7 @@ from unittest import mock
 import pytest
 
 from pagerduty_stackflow import settings
-from pagerduty_stackflow.stackflow.sla_queue import QueuePoller
+from pagerduty_stackflow.sla_queue import QueuePoller
 from world import MemoryStore
 
 SECRET = "stackflow/integrations/pagerduty/api-key"

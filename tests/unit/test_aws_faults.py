@@ -6,10 +6,9 @@ import pytest
 
 from aws_site import make_settings, no_aws, queue_poller  # noqa: F401
 from leaks import assert_leaks_no_secret
-from pagerduty_stackflow import aws, secrets_manager
+from pagerduty_stackflow import aws, secrets_manager, sla_queue
 from pagerduty_stackflow.errors import ApiError, CredentialsError
 from pagerduty_stackflow.secrets_manager import SecretName
-from pagerduty_stackflow.stackflow import sla_queue
 from scripted_server import ScriptedServer, answer, reset, silent, unread
 
 pytest.importorskip("boto3")

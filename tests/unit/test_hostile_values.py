@@ -16,7 +16,7 @@ from hostile import AT, anything, documents, keys, names, replaced
 from pagerduty_stackflow.deliveries import BadDelivery
 from pagerduty_stackflow.errors import ConfigError
 from pagerduty_stackflow.settings import Settings, load
-from pagerduty_stackflow.stackflow.sla_queue import TOPICS, read
+from pagerduty_stackflow.sla_queue import TOPICS, read
 from pagerduty_stackflow.templates import OUTPUT_LIMIT, render
 
 pytestmark = pytest.mark.fuzz

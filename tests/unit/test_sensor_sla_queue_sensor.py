@@ -15,10 +15,11 @@ from aws_site import Clock, alerts, moto_url, no_aws, queue_poller  # noqa: F401
 from config_samples import changed
 from dev.local_stackstorm.schemas import validate
 from pagerduty_stackflow import aws as aws_module
+from pagerduty_stackflow import sla_queue
 from pagerduty_stackflow.deliveries import BadDelivery
 from pagerduty_stackflow.polling import FIRST_PAUSE, LONGEST_PAUSE
 from pagerduty_stackflow.settings import load
-from pagerduty_stackflow.stackflow import sla_queue, webhooks
+from pagerduty_stackflow.stackflow import webhooks
 from sla_queue_sensor import SLAQueueSensor
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -138,7 +139,7 @@ class SLAQueueSensorTestCase(BaseSensorTestCase):
         self.start()
         self.alerts.publish(dict(BREACH, id="evt-0"))
         self.alerts.publish(BREACH)
-        with mock.patch("pagerduty_stackflow.stackflow.sla_queue.read", breaking):
+        with mock.patch("pagerduty_stackflow.sla_queue.read", breaking):
             self.assertEqual([item["payload"]["event_id"] for item in self.poll()], ["evt-1"])
         self.assertEqual(self.alerts.left(), 1)
         self.assertNotIn("the poll failed", str(self.messages))

@@ -12,14 +12,14 @@ import re
 from logging import Logger
 from typing import Any, Callable, Dict, List, Mapping, Tuple
 
-from ..aws import AwsFailure, Result, Table, call_aws, make_client
-from ..deliveries import BadDelivery, as_object, load_object, text, time_text
-from ..dispatching import Dispatcher
-from ..errors import ApiError, PackError, describe
-from ..incidents import STACKFLOW_NUMBER
-from ..pack import Pack
-from ..settings import StackFlowSettings
-from .webhooks import NAME_KEYS, SLA_EVENT, TIME_KEYS, event_of
+from .aws import AwsFailure, Result, Table, call_aws, make_client
+from .deliveries import BadDelivery, as_object, load_object, text, time_text
+from .dispatching import Dispatcher
+from .errors import ApiError, PackError, describe
+from .incidents import STACKFLOW_NUMBER
+from .pack import Pack
+from .settings import StackFlowSettings
+from .stackflow.webhooks import NAME_KEYS, SLA_EVENT, TIME_KEYS, event_of
 
 BATCH = 10
 """Messages that SQS gives at most at a time (SQS API, ReceiveMessage)."""
