@@ -2,7 +2,7 @@
 
 from st2common.runners.base_action import Action
 
-from pagerduty_stackflow import sync
+from pagerduty_stackflow import commands
 from pagerduty_stackflow.running import perform
 
 __all__ = ["SetStackFlowStateAction"]
@@ -12,5 +12,5 @@ class SetStackFlowStateAction(Action):
     """Brings a StackFlow incident to its PagerDuty incident's state."""
 
     def run(self, incident_id, state, note=None, by=None):
-        return perform(self, sync.set_stackflow_state,
+        return perform(self, commands.set_stackflow_state,
                        incident_id=incident_id, state=state, note=note, by=by)

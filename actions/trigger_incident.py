@@ -2,7 +2,7 @@
 
 from st2common.runners.base_action import Action
 
-from pagerduty_stackflow import sync
+from pagerduty_stackflow import commands
 from pagerduty_stackflow.running import perform
 
 __all__ = ["TriggerIncidentAction"]
@@ -12,5 +12,5 @@ class TriggerIncidentAction(Action):
     """Triggers a PagerDuty alert for a StackFlow incident."""
 
     def run(self, incident_id, incident=None, force=False):
-        return perform(self, sync.trigger_incident,
+        return perform(self, commands.trigger_incident,
                        incident_id=incident_id, incident=incident, force=force)

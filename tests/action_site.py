@@ -11,7 +11,7 @@ from st2tests.base import BaseActionTestCase
 from dev.simulators.base import RunningClock, serve
 from dev.simulators.pagerduty import PagerDuty
 from dev.simulators.stackflow import StackFlow
-from pagerduty_stackflow import sync
+from pagerduty_stackflow import commands
 from pagerduty_stackflow.running import perform
 
 REST_KEY = "not-a-key-" * 2
@@ -116,7 +116,7 @@ class ActionTestCase(BaseActionTestCase):
     def paged(self, **fields):
         """The number of a record that was paged by the pack, as an event would have done it."""
         number = self.record(**fields)
-        self.use_case(sync.trigger_incident, incident_id=number, incident=self.event(number))
+        self.use_case(commands.trigger_incident, incident_id=number, incident=self.event(number))
         self.assertEqual(self.incident(number).status, "triggered")
         return number
 
@@ -127,7 +127,7 @@ class ActionTestCase(BaseActionTestCase):
 
     def created_for(self, incident_id):
         """The number of the record that the pack made for a PagerDuty incident."""
-        result = self.use_case(sync.create_stackflow_incident, incident_id=incident_id)
+        result = self.use_case(commands.create_stackflow_incident, incident_id=incident_id)
         return result["stackflow_id"]
 
     def use_case(self, function, **parameters):

@@ -133,31 +133,31 @@ def expect(world: Deaf, number: str, incident_id: Optional[str], *wanted: str) -
 
 # To PagerDuty.
 
-@drift("trigger", costs=2)
+@drift("trigger", costs=3)
 def created(world):
     return expect(world, world.record(), None, "new", "triggered")
 
 
-@drift("trigger", costs=2)
+@drift("trigger", costs=3)
 def raised_to_the_threshold(world):
     number = world.record("P3")
     world.stackflow.set_priority(number, "P2")
     return expect(world, number, None, "new", "triggered")
 
 
-@drift("trigger", "acknowledge", costs=3)
+@drift("trigger", "acknowledge", costs=4)
 def created_with_a_person(world):
     return expect(world, world.record(person=CASEY), None, "new", "acknowledged")
 
 
-@drift("acknowledge", costs=1)
+@drift("acknowledge", costs=3)
 def assigned(world):
     number, incident_id = world.pair()
     world.stackflow.assign(number, OUTSIDER)
     return expect(world, number, incident_id, "new", "acknowledged")
 
 
-@drift("acknowledge", costs=2)
+@drift("acknowledge", costs=4)
 def assigned_to_another_after_a_time_out(world):
     number, incident_id = world.pair(person=CASEY)
     world.pagerduty.unacknowledge(incident_id, world.casey)
@@ -165,14 +165,14 @@ def assigned_to_another_after_a_time_out(world):
     return expect(world, number, incident_id, "new", "acknowledged")
 
 
-@drift("acknowledge", costs=3)
+@drift("acknowledge", costs=5)
 def assigned_born_in_pagerduty(world):
     number, incident_id = world.born_pair()
     world.stackflow.assign(number, CASEY)
     return expect(world, number, incident_id, "new", "acknowledged")
 
 
-@drift("acknowledge", costs=2)
+@drift("acknowledge", costs=4)
 def assigned_to_somebody_whom_pagerduty_does_not_know(world):
     number, incident_id = world.born_pair()
     world.stackflow.assign(number, OUTSIDER)
@@ -194,10 +194,10 @@ def finished(state):
 
 
 for one in ("resolved", "cancelled"):
-    drift("resolve", costs=2)(finished(one))
+    drift("resolve", costs=4)(finished(one))
 
 
-@drift("resolve", costs=2)
+@drift("resolve", costs=4)
 def resolved_and_closed(world):
     number, incident_id = world.pair()
     world.stackflow.set_state(number, "resolved")
@@ -205,14 +205,14 @@ def resolved_and_closed(world):
     return expect(world, number, incident_id, "closed", "resolved")
 
 
-@drift("resolve", costs=2)
+@drift("resolve", costs=4)
 def resolved_born_in_pagerduty(world):
     number, incident_id = world.born_pair()
     world.stackflow.set_state(number, "resolved")
     return expect(world, number, incident_id, "resolved", "resolved")
 
 
-@drift("resolve", costs=3)
+@drift("resolve", costs=4)
 def resolved_days_ago(world):
     number, incident_id = world.pair()
     world.stackflow.set_state(number, "resolved")
@@ -221,7 +221,7 @@ def resolved_days_ago(world):
     return expect(world, number, incident_id, "resolved", "resolved")
 
 
-@drift("resolve", costs=5)
+@drift("resolve", costs=6)
 def a_resolve_that_pagerduty_dropped(world):
     number, incident_id = world.pair()
     world.stackflow.set_state(number, "resolved")
@@ -234,7 +234,7 @@ def a_resolve_that_pagerduty_dropped(world):
     return expect(world, number, incident_id, "resolved", "resolved")
 
 
-@drift("trigger", costs=3)
+@drift("trigger", costs=4)
 def reopened(world):
     number, incident_id = world.settled(*world.pair(), "resolved")
     world.stackflow.reopen(number)
@@ -245,7 +245,7 @@ def reopened(world):
     return check
 
 
-@drift("trigger", costs=3)
+@drift("trigger", costs=4)
 def reopened_under_the_threshold(world):
     number, _ = world.settled(*world.pair(), "resolved")
     world.stackflow.set_priority(number, "P4")
@@ -280,7 +280,7 @@ def opened_and_acknowledged_in_pagerduty(world):
     return check
 
 
-@drift("in_progress", costs=2)
+@drift("in_progress", costs=3)
 def acknowledged_in_pagerduty(world):
     number, incident_id = world.pair()
     world.pagerduty.acknowledge(incident_id, world.casey)
@@ -295,7 +295,7 @@ def acknowledged_in_pagerduty_beside_a_pending_record(world):
     return expect(world, number, incident_id, "pending_customer", "acknowledged")
 
 
-@drift(costs=1)
+@drift(costs=3)
 def unacknowledged_in_pagerduty(world):
     number, incident_id = world.pair(person=CASEY)
     world.pagerduty.unacknowledge(incident_id, world.casey)
@@ -314,24 +314,24 @@ def resolved_from(state):
 
 
 for one in ("new", "in_progress", "on_hold", "pending_vendor"):
-    drift("resolved", costs=2)(resolved_from(one))
+    drift("resolved", costs=3)(resolved_from(one))
 
 
-@drift("resolved", costs=2)
+@drift("resolved", costs=3)
 def born_and_resolved_in_pagerduty(world):
     number, incident_id = world.born_pair()
     world.pagerduty.resolve(incident_id, world.casey)
     return expect(world, number, incident_id, "resolved", "resolved")
 
 
-@drift("in_progress", costs=2)
+@drift("in_progress", costs=3)
 def reopened_in_pagerduty(world):
     number, incident_id = world.settled(*world.born_pair(), "resolved")
     world.pagerduty.reopen(incident_id, world.casey)
     return expect(world, number, incident_id, "in_progress", "triggered")
 
 
-@drift("replace", costs=7)
+@drift("replace", costs=6)
 def reopened_in_pagerduty_beside_a_closed_record(world):
     number, incident_id = world.settled(*world.born_pair(), "resolved")
     world.stackflow.close(number)
@@ -344,14 +344,14 @@ def reopened_in_pagerduty_beside_a_closed_record(world):
     return check
 
 
-@drift(costs=1)
+@drift(costs=2)
 def moved_to_a_service_that_nobody_mapped(world):
     number, incident_id = world.pair()
     world.pagerduty.move(incident_id, world.other, world.casey)
     return expect(world, number, incident_id, "new", "triggered")
 
 
-@drift("resolved", costs=2)
+@drift("resolved", costs=3)
 def moved_to_a_service_that_nobody_mapped_and_resolved(world):
     number, incident_id = world.pair()
     world.pagerduty.move(incident_id, world.other, world.casey)
@@ -359,7 +359,7 @@ def moved_to_a_service_that_nobody_mapped_and_resolved(world):
     return expect(world, number, incident_id, "resolved", "resolved")
 
 
-@drift(costs=1)
+@drift(costs=2)
 def merged_into_another_pair(world):
     first, target = world.pair()
     second, source = world.pair()
@@ -371,7 +371,7 @@ def merged_into_another_pair(world):
     return check
 
 
-@drift("resolved", "resolved", costs=4)
+@drift("resolved", "resolved", costs=6)
 def merged_into_another_pair_and_resolved(world):
     first, target = world.pair()
     second, source = world.pair()
@@ -389,7 +389,7 @@ def merged_into_another_pair_and_resolved(world):
 DATABASE = "Database Reliability"
 
 
-@drift("move", costs=7)
+@drift("move", costs=8)
 def handed_over(world):
     number, incident_id = world.pair()
     world.stackflow.assign(number, group=DATABASE)
@@ -400,7 +400,7 @@ def handed_over(world):
     return check
 
 
-@drift("move", costs=7)
+@drift("move", costs=8)
 def handed_over_to_a_person_of_another_group(world):
     number, incident_id = world.pair()
     world.stackflow.assign(number, CASEY, group=DATABASE)
@@ -411,7 +411,7 @@ def handed_over_to_a_person_of_another_group(world):
     return check
 
 
-@drift("regroup", costs=2)
+@drift("regroup", costs=3)
 def handed_over_in_pagerduty(world):
     number, incident_id = world.pair()
     world.pagerduty.move(incident_id, world.database, world.casey)
@@ -423,7 +423,7 @@ def handed_over_in_pagerduty(world):
     return check
 
 
-@drift("regroup", "in_progress", costs=2)
+@drift("regroup", "in_progress", costs=3)
 def handed_over_and_acknowledged_in_pagerduty(world):
     number, incident_id = world.pair()
     world.pagerduty.move(incident_id, world.database, world.casey)
@@ -437,7 +437,7 @@ def handed_over_and_acknowledged_in_pagerduty(world):
 
 # On both sides.
 
-@drift("resolve", costs=2)
+@drift("resolve", costs=4)
 def resolved_beside_an_acknowledgement_in_pagerduty(world):
     number, incident_id = world.pair()
     world.pagerduty.acknowledge(incident_id, world.casey)
@@ -445,7 +445,7 @@ def resolved_beside_an_acknowledgement_in_pagerduty(world):
     return expect(world, number, incident_id, "resolved", "resolved")
 
 
-@drift("resolved", costs=2)
+@drift("resolved", costs=3)
 def assigned_beside_a_resolve_in_pagerduty(world):
     number, incident_id = world.pair()
     world.stackflow.assign(number, CASEY)
@@ -453,7 +453,7 @@ def assigned_beside_a_resolve_in_pagerduty(world):
     return expect(world, number, incident_id, "resolved", "resolved")
 
 
-@drift(costs=1)
+@drift(costs=2)
 def resolved_on_both_sides(world):
     number, incident_id = world.pair()
     world.pagerduty.resolve(incident_id, world.casey)
@@ -461,7 +461,7 @@ def resolved_on_both_sides(world):
     return expect(world, number, incident_id, "resolved", "resolved")
 
 
-@drift(costs=1)
+@drift(costs=2)
 def deleted(world):
     number, incident_id = world.pair()
     world.stackflow.desk.delete(number)
@@ -473,14 +473,14 @@ def deleted(world):
 
 # With the memory of it lost.
 
-@drift(costs=3)
+@drift(costs=4)
 def forgotten(world):
     number, incident_id = world.pair()
     world.forget(number, incident_id)
     return expect(world, number, incident_id, "new", "triggered")
 
 
-@drift("resolved", costs=4)
+@drift("resolved", costs=5)
 def forgotten_and_resolved_in_pagerduty(world):
     number, incident_id = world.pair()
     world.forget(number, incident_id)
@@ -496,14 +496,14 @@ def forgotten_and_resolved(world):
     return expect(world, number, incident_id, "resolved", "resolved")
 
 
-@drift(costs=4)
+@drift(costs=5)
 def born_in_pagerduty_and_forgotten(world):
     number, incident_id = world.born_pair()
     world.forget(number, incident_id)
     return expect(world, number, incident_id, "new", "triggered")
 
 
-@drift("resolved", costs=5)
+@drift("resolved", costs=6)
 def born_in_pagerduty_forgotten_and_resolved_there(world):
     number, incident_id = world.born_pair()
     world.forget(number, incident_id)
@@ -511,7 +511,7 @@ def born_in_pagerduty_forgotten_and_resolved_there(world):
     return expect(world, number, incident_id, "resolved", "resolved")
 
 
-@drift("resolved", costs=5)
+@drift("resolved", costs=6)
 def born_in_pagerduty_of_low_urgency_forgotten_and_resolved_there(world):
     number, incident_id = world.born_pair(urgency="low")
     world.forget(number, incident_id)

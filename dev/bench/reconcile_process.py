@@ -19,7 +19,7 @@ from pagerduty_stackflow import reconcile
 from pagerduty_stackflow.clock import Clock
 from pagerduty_stackflow.decide import DONE_STATES
 from pagerduty_stackflow.incidents import OPEN_STATES
-from pagerduty_stackflow.lists import read_lists
+from pagerduty_stackflow.lists import Lists
 from pagerduty_stackflow.pack import Pack
 from pagerduty_stackflow.settings import load
 
@@ -50,7 +50,7 @@ def pack(job: Dict[str, Any]) -> None:
 def lists(job: Dict[str, Any]) -> None:
     """The two lists and the links, read by the pack's clients and not compared."""
     one = made(job)
-    read_lists(one, lambda: None)
+    Lists(one, lambda: None)
     for state in DONE_STATES:
         list(one.stackflow.changed_since(state, one.clock.now() - reconcile.DAY))
     for state in OPEN_STATES:

@@ -1,13 +1,15 @@
-"""What people ask for by hand: a command is carried out as they say, after a look at both sides.
+"""What each action does, for an event or for a person.
 
-A command is a person's change like any other: what it changes on one side, the webhook of that side
-carries over to the other.
+An event is settled: both sides end as `decide` says. A command by hand is carried out as the person
+says, after a look at both sides; it is a change like any other, and the webhook of that side
+carries it over.
 """
 
 from __future__ import annotations
 
 from typing import Any, Mapping, Optional
 
+from .contents import state_fields
 from .decide import ACKNOWLEDGE, ACKNOWLEDGED, FINAL_STATES, RESOLVE, RESOLVED, Decision
 from .errors import ApiError, BadInputError
 from .incidents import is_stackflow_number
@@ -16,12 +18,27 @@ from .matching import find_record, numbers_of
 from .moves import move
 from .pack import ALREADY, DONE, SKIPPED, Outcome, Pack
 from .pairs import Pair, observe
-from .routing import find_route, unmapped_group
+from .routing import entry_of_service, find_route, unmapped_group
 from .settings import ServiceMapping
-from .sync import (apply, create_stackflow_incident, no_record, number_of, report, settle_event,
-                   settle_incident, settle_number)
+from .sync import (apply, no_record, nothing, number_of, pair_of_event, report, settle,
+                   settle_event, settle_incident)
 from .to_pagerduty import WriteContext, WriteLog
-from .to_stackflow import patch, state_fields
+from .to_stackflow import patch
+
+
+def trigger_incident(pack: Pack, incident_id: str, incident: Optional[Mapping[str, Any]] = None,
+                     force: bool = False) -> Outcome:
+    """Page for a StackFlow incident, unless it is paged, resolved, under the threshold or older
+    than the pack.
+
+    ``incident`` is the record as an event carried it; it is read where absent. ``force``: a person
+    asked, so threshold and first run do not count.
+    """
+    number = number_of(pack, incident_id)
+    pair = pair_of_event(pack, number, incident, opens=True)
+    if pair.record is None:
+        raise no_record(number)
+    return settle(pack, pair, force=force)
 
 
 def acknowledge_incident(pack: Pack, incident_id: str, by: Optional[str] = None,
@@ -64,7 +81,48 @@ def reroute_incident(pack: Pack, incident_id: str, assignment_group: Optional[st
         raise BadInputError("a category without a group", "give assignment_group as well")
     if incident is not None:
         return settle_event(pack, incident_id, incident, WriteContext())
-    return settle_number(pack, number_of(pack, incident_id))
+    number = number_of(pack, incident_id)
+    pair = observe(pack, number, pack.links.read(number))
+    if pair.record is None and pair.incident is None:
+        raise no_record(number)
+    return settle(pack, pair)
+
+
+def create_stackflow_incident(pack: Pack, incident_id: str,
+                              incident: Optional[Mapping[str, Any]] = None) -> Outcome:
+    """Create the StackFlow record of a PagerDuty incident, unless it has one, and settle the pair.
+
+    ``incident`` (what the event said) is not needed: PagerDuty is read, as it may have moved on.
+    """
+    if is_stackflow_number(incident_id):
+        raise BadInputError("%s is a StackFlow number" % incident_id,
+                            "give a PagerDuty incident id")
+    settled = settle_incident(pack, incident_id)
+    if settled is not None:
+        return settled
+    found = pack.rest.incident(incident_id)
+    if found.merged_into:
+        return nothing("merged in PagerDuty into %s before a record was created" %
+                       found.merged_into, incident_id)
+    if entry_of_service(pack.settings, found.service_id) is None:
+        return nothing("service %s (%s) is not in service_mapping" %
+                       (found.service_id, found.service_name), incident_id)
+    return settle(pack, Pair(Link(""), None, found))
+
+
+def set_stackflow_state(pack: Pack, incident_id: str, state: str, note: Optional[str] = None,
+                        by: Optional[str] = None) -> Outcome:
+    """Settle the records of a PagerDuty incident, or write a state to a StackFlow number as a
+    person asks.
+    """
+    if state not in ("in_progress", "resolved"):
+        raise BadInputError("state is %r" % state, "give in_progress or resolved")
+    signed = "%s: %s" % (by, note) if note and by else note
+    if is_stackflow_number(incident_id):
+        return _write_state(pack, incident_id, state, signed)
+    return settle_incident(pack, incident_id, WriteContext(note=signed)) or nothing(
+        "there is no StackFlow record yet; create_stackflow_incident settles both states",
+        incident_id)
 
 
 def update_stackflow_incident(pack: Pack, incident_id: str,
@@ -85,18 +143,19 @@ def update_stackflow_incident(pack: Pack, incident_id: str,
     return Outcome(DONE, "wrote %s" % ", ".join(sorted(fields)), stackflow_id=number)
 
 
-def write_state(pack: Pack, number: str, state: str, note: Optional[str]) -> Outcome:
+def _write_state(pack: Pack, number: str, state: str, note: Optional[str]) -> Outcome:
     """Write a state to a record, and a work note beside it."""
     if not pack.settings.bidirectional_sync:
         return Outcome(SKIPPED, "bidirectional_sync is off", stackflow_id=number)
-    pair, log = observe(pack, number, pack.links.read(number)[0]), WriteLog()
+    pair, log = observe(pack, number, pack.links.read(number)), WriteLog()
     if pair.record is None:
         raise no_record(number)
     if pair.record.state == state:
         return report(pair, ALREADY, "%s in StackFlow already" % state, log)
     if pair.record.state in FINAL_STATES:
         return report(pair, SKIPPED, "%s is final" % pair.record.state, log)
-    patch(pack, pair.record, state_fields(pack, pair, state, log))
+    fields, log.warnings = state_fields(pack, pair, state)
+    patch(pack, pair.record, fields)
     if note:
         pack.stackflow.add_note(number, note)
     log.writes.append("set %s to %s in StackFlow" % (number, state))
@@ -110,7 +169,7 @@ def pair_of_command(pack: Pack, incident_id: str) -> Pair:
     numbers = numbers_of(pack, incident_id)
     if not numbers:
         return Pair(Link(""), None, pack.rest.incident(incident_id))
-    pair = observe(pack, numbers[0], pack.links.read(numbers[0])[0])
+    pair = observe(pack, numbers[0], pack.links.read(numbers[0]))
     if pair.record is None and pair.incident is None:
         raise no_record(incident_id)
     return pair
@@ -126,7 +185,7 @@ def _ask(pack: Pack, incident_id: str, context: WriteContext, state: str) -> Out
     if pair.state == state:
         return report(pair, ALREADY, "%s in PagerDuty already" % state, log)
     if pair.follows and state == RESOLVED:
-        owner = pack.links.owner(pair.incident_id or "")
+        owner = pack.links.index(pair.incident_id or "").own
         return report(pair, SKIPPED, "its PagerDuty incident %s belongs to %s" % (
             pair.incident_id, owner or "another system"), log)
     pair.remembers = False

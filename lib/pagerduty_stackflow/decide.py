@@ -4,10 +4,12 @@ Pure: no input, no output, no clock. Every way in ends here, so an event is only
 something changed, and a late, doubled or lost one cannot do harm.
 """
 
+from __future__ import annotations
+
 from typing import Dict, FrozenSet, Mapping, NamedTuple, Optional, Tuple
 
 from .fields import (BOTH, NOBODY, PAGERDUTY, STACKFLOW, TO_PAGERDUTY, TO_STACKFLOW, VALUES,
-                     differs)
+                     differs, same_name)
 
 DONE_STATES = ("resolved", "closed", "cancelled")
 FINAL_STATES = ("closed", "cancelled")
@@ -26,6 +28,7 @@ REGROUP = "regroup"
 SET_VALUES = "set_values"
 
 IN_SYNC = "in sync"
+_OTHER = {STACKFLOW: PAGERDUTY, PAGERDUTY: STACKFLOW}
 
 
 class Seen(NamedTuple):
@@ -80,10 +83,10 @@ class Decision(NamedTuple):
     """What to write, and why.
 
     ``pagerduty`` and ``stackflow`` name the writes in their order, that of a record's state by the
-    state; ``values`` are those of SET_VALUES, as (side, field) to value. ``kept``: (side, field) whose change could not be carried
-    over, so that it must not count as seen. ``in_sync``: both sides were looked at and match.
-    ``unroutable``: the record is with a group that no entry pages, and the team before keeps the
-    incident.
+    state; ``values`` are those of SET_VALUES, as (side, field) to value. ``kept``: (side, field) of
+    a change that is not carried over now, so that it must not count as seen. ``in_sync``: both
+    sides were looked at and match. ``unroutable``: the record is with a group that no entry pages,
+    and the team before keeps the incident.
     """
 
     reason: str
@@ -102,7 +105,7 @@ class Decision(NamedTuple):
     @property
     def opens(self) -> bool:
         """Whether it opens an incident or a record."""
-        return TRIGGER in self.pagerduty or CREATE in self.stackflow
+        return bool({TRIGGER, CREATE}.intersection(self.writes))
 
 
 def decide(seen: Seen, now: Now, policy: Policy) -> Decision:
@@ -114,30 +117,32 @@ def decide(seen: Seen, now: Now, policy: Policy) -> Decision:
         return _without_record(seen, now, policy)
     here_is_done = now.here.get("state") in DONE_STATES
     if now.there is None:
-        return _without_incident(seen, now, policy, here_is_done)
+        if here_is_done:
+            return Decision("resolved in StackFlow before PagerDuty had an incident")
+        if not (policy.pages or policy.force):
+            return Decision("under the priority threshold")
+        return _trigger(seen, now, policy, "open in StackFlow, without a PagerDuty incident")
+    place, values = _place(seen, now, policy), _values(seen, now, policy)
     there_is_done = now.there["state"] == RESOLVED
-    if not here_is_done and not there_is_done:
-        return _both_open(seen, now, policy)
-    if policy.force and not here_is_done:
-        return _trigger(seen, now, policy, "resolved in PagerDuty, and asked for again")
     if here_is_done and there_is_done:
-        decision = Decision("resolved on both sides", in_sync=True)
-    elif here_is_done:
-        decision = _resolved_here(seen, now, policy)
+        decision = Decision("resolved on both sides")
+    elif here_is_done or there_is_done:
+        decision = _one_side_done(seen, now, policy, place)
     else:
-        decision = _resolved_there(seen, now, policy)
-    if MOVE in decision.pagerduty or REGROUP in decision.stackflow:
-        return decision
-    return decision._replace(kept=decision.kept | _place_to_carry(seen, now, policy))
-
-
-def _place_to_carry(seen: Seen, now: Now, policy: Policy) -> FrozenSet[Tuple[str, str]]:
-    """The side whose new place is carried over later: once the pair is open again, or may be
-    written.
-    """
-    place = _place(seen, now, policy)
-    side = STACKFLOW if MOVE in place.pagerduty else PAGERDUTY if REGROUP in place.stackflow else ""
-    return place.kept | ({(side, "place")} if side else frozenset())
+        decision = _both_open(seen, now, policy, place)
+        if values and not decision.writes:
+            sides = {side for side, _ in values}
+            decision = decision._replace(
+                reason="changed: " + ", ".join(sorted({name for _, name in values})),
+                pagerduty=(SET_VALUES,) if PAGERDUTY in sides else (),
+                stackflow=(SET_VALUES,) if STACKFLOW in sides else (), values=values)
+    in_sync = not (decision.writes or decision.kept or decision.unroutable)
+    kept = decision.kept | place.kept
+    if place.writes and set(decision.writes).issuperset(place.writes):
+        kept -= place.kept
+    if not decision.values:
+        kept |= {(_OTHER[side], name) for side, name in values}
+    return decision._replace(kept=kept, in_sync=in_sync)
 
 
 def _without_record(seen: Seen, now: Now, policy: Policy) -> Decision:
@@ -147,18 +152,13 @@ def _without_record(seen: Seen, now: Now, policy: Policy) -> Decision:
         return Decision("nothing is open in PagerDuty")
     if not policy.bidirectional_sync:
         return Decision("bidirectional_sync is off")
-    if now.there["state"] == ACKNOWLEDGED:
-        return Decision("open and acknowledged in PagerDuty, without a record",
-                        stackflow=(CREATE, IN_PROGRESS))
-    return Decision("open in PagerDuty, without a record", stackflow=(CREATE,))
+    return Decision("open in PagerDuty, without a record",
+                    stackflow=(CREATE,) + _worked_on(now.there))
 
 
-def _without_incident(seen: Seen, now: Now, policy: Policy, here_is_done: bool) -> Decision:
-    if here_is_done:
-        return Decision("resolved in StackFlow before PagerDuty had an incident")
-    if not (policy.pages or policy.force or seen.there):
-        return Decision("under the priority threshold")
-    return _trigger(seen, now, policy, "open in StackFlow, without a PagerDuty incident")
+def _worked_on(there: Mapping[str, str]) -> Tuple[str, ...]:
+    """The state of a new record; none to write as long as nobody acknowledged in PagerDuty."""
+    return (IN_PROGRESS,) if there["state"] == ACKNOWLEDGED else ()
 
 
 def _trigger(seen: Seen, now: Now, policy: Policy, reason: str) -> Decision:
@@ -167,81 +167,61 @@ def _trigger(seen: Seen, now: Now, policy: Policy, reason: str) -> Decision:
     return Decision(reason, pagerduty=(TRIGGER,))
 
 
-def _resolved_here(seen: Seen, now: Now, policy: Policy) -> Decision:
+def _one_side_done(seen: Seen, now: Now, policy: Policy, place: Decision) -> Decision:
+    """One side is resolved: the later word counts, a reopening only where people said it."""
     assert now.here is not None and now.there is not None
-    reopened = PAGERDUTY in now.reopened and (
-        STACKFLOW not in now.resolved or now.later == PAGERDUTY)
-    if now.follows and not (reopened and now.here["state"] not in FINAL_STATES):
-        return Decision("resolved in StackFlow; its PagerDuty incident belongs to another record",
-                        in_sync=True)
-    if not reopened:
+    is_final = now.here.get("state") in FINAL_STATES
+    done, opened = STACKFLOW, PAGERDUTY
+    if now.there["state"] == RESOLVED:
+        done, opened = PAGERDUTY, STACKFLOW
+    reopened = opened in now.reopened and (done not in now.resolved or now.later == opened)
+    if done == STACKFLOW and now.follows and (is_final or not reopened):
+        return Decision("resolved in StackFlow; its PagerDuty incident belongs to another record")
+    if done == STACKFLOW and not reopened:
         return Decision("resolved in StackFlow", pagerduty=(RESOLVE,))
+    if done == PAGERDUTY and (reopened or policy.force):
+        return _trigger(seen, now, policy, "reopened in StackFlow" if reopened else
+                        "resolved in PagerDuty, and asked for again")
+    reason = "reopened in PagerDuty" if reopened else "resolved in PagerDuty"
     if not policy.bidirectional_sync:
-        return Decision("reopened in PagerDuty, but bidirectional_sync is off",
+        return Decision(reason + ", but bidirectional_sync is off",
                         kept=frozenset([(PAGERDUTY, "state")]))
-    if now.here["state"] in FINAL_STATES:
-        state = (IN_PROGRESS,) if now.there["state"] == ACKNOWLEDGED else ()
-        return Decision("reopened in PagerDuty; the old record is final",
-                        stackflow=(REPLACE,) + state)
-    place = _place(seen, now, policy)
-    return Decision("reopened in PagerDuty", pagerduty=place.pagerduty,
-                    stackflow=place.stackflow + (IN_PROGRESS,), kept=place.kept,
+    if not reopened:
+        return Decision(reason, stackflow=(RESOLVED,))
+    if is_final:
+        return Decision(reason + "; the old record is final",
+                        stackflow=(REPLACE,) + _worked_on(now.there))
+    return Decision(reason, place.pagerduty, place.stackflow + (IN_PROGRESS,),
                     unroutable=place.unroutable)
 
 
-def _resolved_there(seen: Seen, now: Now, policy: Policy) -> Decision:
-    reopened = STACKFLOW in now.reopened and (
-        PAGERDUTY not in now.resolved or now.later == STACKFLOW)
-    if reopened:
-        return _trigger(seen, now, policy, "reopened in StackFlow")
-    if not policy.bidirectional_sync:
-        return Decision("resolved in PagerDuty, but bidirectional_sync is off",
-                        kept=frozenset([(PAGERDUTY, "state")]))
-    return Decision("resolved in PagerDuty", stackflow=(RESOLVED,))
-
-
-def _both_open(seen: Seen, now: Now, policy: Policy) -> Decision:
+def _both_open(seen: Seen, now: Now, policy: Policy, place: Decision) -> Decision:
     """Place first: a new team has to be paged, so its incident is not acknowledged at once."""
     assert now.here is not None and now.there is not None
-    place = _place(seen, now, policy)
-    if place.pagerduty:
+    if MOVE in place.pagerduty:
         return place
-    state: Tuple[str, ...] = ()
-    kept = place.kept
-    if _is_taken_there(seen, now, policy):
-        if policy.bidirectional_sync:
-            state = (IN_PROGRESS,)
-        else:
-            kept = kept | {(PAGERDUTY, "state")}
-    if place.stackflow:
-        return place._replace(stackflow=place.stackflow + state, kept=kept)
-    if state:
-        return Decision("acknowledged in PagerDuty", stackflow=state, unroutable=place.unroutable)
+    taken = _is_taken_there(seen, now, policy)
+    if taken and policy.bidirectional_sync:
+        return place._replace(reason="acknowledged in PagerDuty",
+                              stackflow=place.stackflow + (IN_PROGRESS,))
+    if place.writes:
+        return place
     if now.there["state"] == TRIGGERED and _takes(seen, now, policy):
-        return Decision("assigned to a person in StackFlow", pagerduty=(ACKNOWLEDGE,),
-                        unroutable=place.unroutable)
-    if place.unroutable:
-        return place._replace(kept=kept)
-    values = _values(seen, now, policy)
-    if values or kept:
-        sides = {side for side, _ in values}
-        return Decision("changed: " + ", ".join(sorted({name for _, name in values})) if values else
-                        "changed in PagerDuty, but bidirectional_sync is off",
-                        (SET_VALUES,) if PAGERDUTY in sides else (),
-                        (SET_VALUES,) if STACKFLOW in sides else (), values, kept)
-    return Decision(IN_SYNC, in_sync=True)
+        return place._replace(reason="assigned to a person in StackFlow", pagerduty=(ACKNOWLEDGE,))
+    if (taken or place.kept) and not place.unroutable:
+        place = place._replace(reason="changed in PagerDuty, but bidirectional_sync is off")
+    return place._replace(kept=frozenset([(PAGERDUTY, "state")])) if taken else place
 
 
 def _takes(seen: Seen, now: Now, policy: Policy) -> bool:
     """Whether a person was assigned that the last look did not show, within the same team."""
     assert now.here is not None
     person = now.here.get("acknowledgement", NOBODY)
-    new = not seen.there or "acknowledgement" not in seen.here or (
-        differs("acknowledgement", seen.here, now.here))
+    before = seen.here.get("acknowledgement", NOBODY) if seen.there else NOBODY
     handed_over = differs("place", seen.here, now.here) and (
-        now.there is None or now.there["state"] == RESOLVED or
-        now.service != now.there.get("place"))
-    return policy.auto_acknowledge and person != NOBODY and new and not handed_over
+        now.service != (now.there or {}).get("place"))
+    return (policy.auto_acknowledge and person != NOBODY and not same_name(before, person) and
+            not handed_over)
 
 
 def _is_taken_there(seen: Seen, now: Now, policy: Policy) -> bool:
@@ -254,29 +234,26 @@ def _is_taken_there(seen: Seen, now: Now, policy: Policy) -> bool:
 
 
 def _place(seen: Seen, now: Now, policy: Policy) -> Decision:
-    """Whether one side handed the incident to another team since the last look."""
+    """Whether one side handed the incident to another team since the last look; ``kept`` names that
+    change.
+    """
     assert now.here is not None and now.there is not None
-    there = now.there.get("place")
-    moving = seen.expected.get((PAGERDUTY, "place"))
-    if now.follows or there is None or (there == now.service and moving is None):
-        return Decision(IN_SYNC, in_sync=True)
+    there, moving = now.there.get("place"), seen.expected.get((PAGERDUTY, "place"))
+    if now.follows or there is None or there == now.service and moving is None:
+        return Decision(IN_SYNC)
     moved = differs("place", seen.there, now.there) and there != moving and now.is_mapped
-    if moving is not None:
-        regrouped = there in (seen.there.get("place"), moving)  # else people moved it since
-    else:
-        regrouped = differs("place", seen.here, now.here)
-    if moved and not policy.bidirectional_sync:
-        moved, kept = False, frozenset([(PAGERDUTY, "place")])
-    else:
-        kept = frozenset()
-    if moved:
-        return Decision("moved to another service in PagerDuty", stackflow=(REGROUP,))
-    if now.service is None:
-        return Decision("with a group that has no entry, in StackFlow" if not now.is_default else
-                        IN_SYNC, kept=kept, unroutable=not now.is_default)
-    if regrouped:
-        return Decision("handed to another group in StackFlow", pagerduty=(MOVE,), kept=kept)
-    return Decision(IN_SYNC, kept=kept, in_sync=not kept)
+    kept = frozenset([(PAGERDUTY, "place")] if moved else [])
+    if moved and policy.bidirectional_sync:
+        return Decision("moved to another service in PagerDuty", stackflow=(REGROUP,), kept=kept)
+    if now.service is None and not now.is_default:
+        return Decision("with a group that has no entry, in StackFlow", kept=kept, unroutable=True)
+    regrouped = differs("place", seen.here, now.here)
+    if moving:  # else people moved it since
+        regrouped = there in (seen.there.get("place"), moving)
+    if regrouped and now.service is not None:
+        return Decision("handed to another group in StackFlow", pagerduty=(MOVE,),
+                        kept=kept | {(STACKFLOW, "place")})
+    return Decision(IN_SYNC, kept=kept)
 
 
 def _values(seen: Seen, now: Now, policy: Policy) -> Dict[Tuple[str, str], str]:
@@ -284,19 +261,12 @@ def _values(seen: Seen, now: Now, policy: Policy) -> Dict[Tuple[str, str], str]:
     assert now.here is not None and now.there is not None
     found = {}
     for field in VALUES:
-        name, direction = field.name, policy.directions.get(field.name, "")
-        if name not in now.here or name not in now.there or field.same(now.here[name],
-                                                                      now.there[name]):
-            continue
-        changed = {STACKFLOW: direction in (TO_PAGERDUTY, BOTH) and
-                   differs(name, seen.here, now.here),
-                   PAGERDUTY: direction in (TO_STACKFLOW, BOTH) and
-                   differs(name, seen.there, now.there)}
-        sources = [side for side, is_new in changed.items() if is_new]
-        if sources:
-            source = field.winner if len(sources) > 1 else sources[0]
-            if source == STACKFLOW:
+        name, direction = field.name, policy.directions.get(field.name)
+        if differs(name, now.here, now.there):
+            here = direction in (TO_PAGERDUTY, BOTH) and differs(name, seen.here, now.here)
+            there = direction in (TO_STACKFLOW, BOTH) and differs(name, seen.there, now.there)
+            if here and not (there and field.winner == PAGERDUTY):
                 found[PAGERDUTY, name] = now.here[name]
-            else:
+            elif there:
                 found[STACKFLOW, name] = now.there[name]
     return found

@@ -42,7 +42,7 @@ def explain_routing(pack: Pack, incident_id: Optional[str] = None,
         raise BadInputError("neither an incident nor an assignment group is given",
                             "give incident_id or assignment_group")
     if number:
-        record, link = pack.stackflow.incident(number), pack.links.read(number)[0]
+        record, link = pack.stackflow.incident(number), pack.links.read(number)
         assignment_group = assignment_group or record.assignment_group
         category, level = category or record.category, level or record.priority
     route = route_for_opening(pack.settings, assignment_group, category)

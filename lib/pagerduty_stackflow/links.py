@@ -14,14 +14,13 @@ from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tup
 from .datastore import DAY, EXPIRY, NOTE, Datastore
 from .decide import DONE_STATES, RESOLVED, Seen
 from .deliveries import loads
-from .fields import NOBODY, PAGERDUTY, STACKFLOW
+from .fields import PAGERDUTY, STACKFLOW
 from .incidents import STACKFLOW_NUMBER, parse_time
 
 OPEN_EXPIRY = 3650 * DAY
 """For open pairs. Always given: StackStorm keeps an earlier expiry where a write names none."""
 WAITING_EXPIRY = 600
-"""Seconds that a change waits for the trigger that it overtook; the reconcile repairs older ones.
-"""
+"""Seconds that a change waits for the trigger that it overtook."""
 VISIBLE = timedelta(seconds=60)
 """After this time a write that PagerDuty accepted and does not show counts as lost."""
 
@@ -66,6 +65,7 @@ class Link(NamedTuple):
     unseen: Optional[str] = None
     successor: Optional[str] = None
     last_resort: Optional[str] = None
+    waiting: bool = False
 
     @property
     def joined(self) -> bool:
@@ -126,7 +126,8 @@ def decode(number: str, text: Any) -> Optional[Link]:
     if not isinstance(data, dict):
         return None
     if "version" not in data:
-        return _upgrade(number, data)
+        from .upgrade import upgraded
+        return upgraded(number, data)
     texts: Dict[str, Any] = {name: data.get(name) for name in TEXTS}
     groups: Dict[str, Any] = {name: data.get(name) or {} for name in GROUPS}
     expects = data.get("expects")
@@ -147,41 +148,19 @@ def _is_texts(value: Any) -> bool:
         isinstance(inner, str) for pair in value.items() for inner in pair)
 
 
-def _upgrade(number: str, data: Dict[str, Any]) -> Optional[Link]:
-    """Return a link of version 0.1.0, which stored what the two sides had agreed on.
-
-    What was agreed counts as seen, but that a resolve which was sent as an event is still expected.
-    A merge had put all of its records on the target; whose the target is tells the index.
+class Index(NamedTuple):
+    """A PagerDuty incident's own record, the records that merges brought, and digests and times of
+    the notes that the pack wrote on the incident.
     """
-    states = {"open": "new", "acknowledged": "new", "resolved": RESOLVED}
-    statuses = {"open": "triggered", "acknowledged": "acknowledged", "resolved": RESOLVED}
-    texts = {name: value for name, value in data.items() if isinstance(value, str)}
-    here, there = {}, {}
-    if texts.get("stackflow") in states:
-        here = {"state": states[texts["stackflow"]], "place": texts.get("group", ""),
-                "acknowledgement": texts.get("assignee", NOBODY),
-                "at": texts.get("stackflow_at", "")}
-    if texts.get("pagerduty") in statuses:
-        there = {"state": statuses[texts["pagerduty"]], "place": texts.get("service_id", ""),
-                 "at": texts.get("reopened_at", "")}
-    by_event = not (data.get("rest_only") or data.get("moved"))
-    expects = None
-    if there.get("state") == RESOLVED and by_event and "sent_at" in texts:
-        there["state"] = "triggered"
-        expects = Expected(PAGERDUTY, {"state": RESOLVED}, texts["sent_at"])
-    elif "moving" in texts:
-        expects = Expected(PAGERDUTY, {"place": texts["moving"]}, texts.get("sent_at", ""))
-    elif "writing" in texts:
-        name = "state" if texts["writing"] in (RESOLVED, "in_progress") else "place"
-        expects = Expected(STACKFLOW, {name: texts["writing"]}, texts.get("sent_at", ""))
-    if not here and not there and "pagerduty_id" not in texts:
-        return None
-    return Link(number, texts.get("pagerduty_id"), texts.get("dedup_key"),
-                texts.get("key_fingerprint") if by_event else None,
-                {name: value for name, value in here.items() if value or name == "acknowledgement"},
-                {name: value for name, value in there.items() if value}, expects,
-                texts.get("pagerduty_id") if data.get("shared") else None, texts.get("unseen"),
-                texts.get("replaced_by"))
+
+    own: Optional[str]
+    followers: List[str]
+    notes: Dict[str, str]
+
+    @property
+    def numbers(self) -> List[str]:
+        """All its records, the own one first."""
+        return list(dict.fromkeys(([self.own] if self.own else []) + self.followers))
 
 
 class Links:
@@ -191,19 +170,20 @@ class Links:
     def __init__(self, datastore: Datastore) -> None:
         self._datastore = datastore
 
-    def read(self, number: str) -> Tuple[Optional[Link], bool]:
-        """Return the link of a record, and whether a change waits for the pair to be opened."""
-        return self.read_with_notes(number)[:2]
+    def read(self, number: str) -> Optional[Link]:
+        """Return the link of a record."""
+        return self.read_with_notes(number)[0]
 
-    def read_with_notes(self, number: str) -> Tuple[Optional[Link], bool, Dict[str, str]]:
+    def read_with_notes(self, number: str) -> Tuple[Optional[Link], Dict[str, str]]:
         """Like :meth:`read`, and digests and times of the notes that the pack wrote on the record.
         """
         key = "link." + number
         found = self._datastore.read(key)
         link = decode(number, found[key]) if key in found else None
         if link is not None:
-            link = link._replace(last_resort=found.get(key + ".last_resort"))
-        return link, key + ".waiting" in found, _notes(found, key)
+            link = link._replace(last_resort=found.get(key + ".last_resort"),
+                                 waiting=key + ".waiting" in found)
+        return link, _notes(found, key)
 
     def write(self, link: Link) -> None:
         """Store a link; a closed pair and the index entries that lead to it expire after 90 days.
@@ -251,33 +231,17 @@ class Links:
         """Forget the alert of last resort, which was resolved."""
         self._datastore.delete("link." + number + ".last_resort")
 
+    def index(self, pagerduty_id: str) -> Index:
+        """Return the records of a PagerDuty incident."""
+        key = "pagerduty." + pagerduty_id
+        found = {name: value for name, value in self._datastore.read(key).items()
+                 if NOTE in name or STACKFLOW_NUMBER.match(value)}
+        return Index(found.get(key), sorted(value for name, value in found.items()
+                                            if name.startswith(key + ".INC")), _notes(found, key))
+
     def numbers(self, pagerduty_id: str) -> List[str]:
-        """Return the numbers of a PagerDuty incident: its own first, then those that merges
-        brought.
-        """
-        return self.numbers_with_notes(pagerduty_id)[0]
-
-    def owner(self, pagerduty_id: str) -> Optional[str]:
-        """Return a PagerDuty incident's own record."""
-        return self.index(pagerduty_id)[0]
-
-    def index(self, pagerduty_id: str) -> Tuple[Optional[str], List[str]]:
-        """Return a PagerDuty incident's own record, and the records that merges brought."""
-        key = "pagerduty." + pagerduty_id
-        found = self._datastore.read(key)
-        return found.get(key), sorted(value for name, value in found.items()
-                                      if name.startswith(key + ".INC"))
-
-    def numbers_with_notes(self, pagerduty_id: str) -> Tuple[List[str], Dict[str, str]]:
-        """Like :meth:`numbers`, and digests and times of the notes that the pack wrote on the
-        incident.
-        """
-        key = "pagerduty." + pagerduty_id
-        found = self._datastore.read(key)
-        merged = sorted(value for name, value in found.items() if name.startswith(key + ".INC"))
-        numbers = ([found[key]] if key in found else []) + merged
-        return ([number for number in dict.fromkeys(numbers) if STACKFLOW_NUMBER.match(number)],
-                _notes(found, key))
+        """Return the numbers of all records of a PagerDuty incident."""
+        return self.index(pagerduty_id).numbers
 
     def join(self, pagerduty_id: str, number: str, follows: bool = False,
              ttl: int = OPEN_EXPIRY) -> None:

@@ -8,7 +8,7 @@ from typing import List, Optional, Tuple
 from .decide import DONE_STATES, FINAL_STATES, RESOLVED, TRIGGERED
 from .errors import NotFoundError
 from .incidents import (PagerDutyIncident, StackFlowIncident, dedup_key, is_stackflow_number,
-                        number_of_key, pagerduty_id_of_mark, parse_time, record_of_key)
+                        pagerduty_id_of_mark, parse_time, record_of_key)
 from .links import VISIBLE, Link
 from .pack import Pack
 from .pagerduty.events import fingerprint
@@ -94,7 +94,9 @@ def rebuild(pack: Pack, record: StackFlowIncident) -> Tuple[Link, Optional[Pager
     acknowledges again what was taken back. An acknowledgement by an event was no person's.
     """
     born_there = pagerduty_id_of_mark(record.description)
-    for link, found in _triggered_for(pack, record.number, born_there is not None):
+    triggered = _triggered_for(pack, record.number, born_there is not None)
+    if triggered is not None:
+        link, found = triggered
         acknowledged = found.acknowledgers == (link.there.get("place"),)
         state = "acknowledged" if acknowledged else TRIGGERED
         link = link._replace(there=dict(link.there, state=state))
@@ -102,7 +104,7 @@ def rebuild(pack: Pack, record: StackFlowIncident) -> Tuple[Link, Optional[Pager
                 pack, found.id, "acknowledge_log_entry"):
             link = link._replace(here=dict(link.here, acknowledgement=record.assigned_to))
         return link, found
-    if born_there and record.number == (pack.links.owner(born_there) or
+    if born_there and record.number == (pack.links.index(born_there).own or
                                         owner_of_mark(pack, born_there)):
         route = find_route(pack.settings, record.assignment_group, record.category)
         there = {"place": route.mapping.service_id} if route else {}
@@ -111,29 +113,24 @@ def rebuild(pack: Pack, record: StackFlowIncident) -> Tuple[Link, Optional[Pager
 
 
 def _triggered_for(pack: Pack, number: str, born_in_pagerduty: bool
-                   ) -> List[Tuple[Link, PagerDutyIncident]]:
+                   ) -> Optional[Tuple[Link, PagerDutyIncident]]:
     """The last incident that was triggered for a record, that of the highest `:<n>`, behind a link
     to it; a record born in PagerDuty has none under the bare key.
     """
-    best: List[Tuple[Link, PagerDutyIncident]] = []
-    count = 0
+    host, best, count = pack.settings.stackflow.host, None, 0
     while True:
-        key = dedup_key(pack.settings.stackflow.host, number, count)
-        found = []
-        for incident in pack.rest.incidents_of_key(key):
-            alerts = pack.rest.alerts(incident.id)
-            alert = alerts.get(key)
-            if alert is not None:
-                ours = {record_of_key(one, pack.settings.stackflow.host) for one in alerts}
-                service = alert.service_id or incident.service_id
-                entry = entry_of_service(pack.settings, service)
-                link = Link(number, dedup_key=key, there={"place": service or ""},
-                            here={"place": entry.assignment_group} if entry else {},
-                            key_fingerprint=only_key(pack.settings, service),
-                            target=incident.id if ours - {None, number} else None)
-                found.append((link, incident))
-        if found:
-            best = [max(found, key=lambda pair: (pair[1].status != RESOLVED, pair[1].id))]
+        key = dedup_key(host, number, count)
+        incidents = pack.rest.incidents_of_key(key)
+        alerts = {one.id: pack.rest.alerts(one.id) for one in incidents}
+        last = newest([one for one in incidents if key in alerts[one.id]])
+        if last is not None:
+            service = alerts[last.id][key].service_id or last.service_id
+            entry = entry_of_service(pack.settings, service)
+            others = {record_of_key(one, host) for one in alerts[last.id]} - {None, number}
+            best = Link(number, dedup_key=key, there={"place": service or ""},
+                        here={"place": entry.assignment_group} if entry else {},
+                        key_fingerprint=only_key(pack.settings, service),
+                        target=last.id if others else None), last
         elif count or not born_in_pagerduty:
             return best
         count += 1
@@ -145,17 +142,6 @@ def only_key(settings: Settings, service_id: Optional[str]) -> Optional[str]:
     keys = {key for entry in settings.service_mapping if entry.service_id == service_id
             for key in (entry.integration_key,) + entry.previous_integration_keys}
     return fingerprint(keys.pop()) if len(keys) == 1 else None
-
-
-def belongs_to_newer(pack: Pack, link: Link, incident: PagerDutyIncident) -> bool:
-    """Whether a record that had this incident was opened again since, and has one of its own."""
-    host = pack.settings.stackflow.host
-    known = number_of_key(link.dedup_key, host)
-    if known is None or incident.id in (link.pagerduty_id, link.target):
-        return False
-    counts = [found[1] for key in pack.rest.alerts(incident.id)
-              for found in [number_of_key(key, host)] if found and found[0] == link.number]
-    return (max(counts) if counts else 0) < known[1]
 
 
 def wait_for_incidents(pack: Pack, key: str) -> List[PagerDutyIncident]:

@@ -171,7 +171,7 @@ class _Notes:
         return []
 
     def _observe(self, number: str) -> Pair:
-        return observe(self._pack, number, self._pack.links.read(number)[0])
+        return observe(self._pack, number, self._pack.links.read(number))
 
     def _may_be_paged_now(self, pair: Pair) -> bool:
         """Whether another run may be triggering an alert for a record that was created just now."""

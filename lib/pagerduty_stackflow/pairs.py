@@ -8,16 +8,15 @@ before.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Dict, FrozenSet, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, FrozenSet, NamedTuple, Optional, Sequence, Tuple
 
 from .decide import ACKNOWLEDGED, DONE_STATES, RESOLVED, TRIGGERED, Now
 from .errors import PackError
 from .fields import PAGERDUTY, STACKFLOW, shown_here, shown_there
-from .incidents import (STATES, PagerDutyIncident, StackFlowIncident, format_time, last_resort_key,
+from .incidents import (STATES, PagerDutyIncident, StackFlowIncident, format_time,
                         number_of_key, parse_time, record_of_key)
 from .links import VISIBLE, Link
-from .matching import (CACHED, belongs_to_newer, find_incident, find_record, last_entry,
-                       linked_incident, rebuild)
+from .matching import CACHED, find_incident, find_record, last_entry, linked_incident, rebuild
 from .pack import Pack
 from .routing import entry_of_service, find_route
 
@@ -27,14 +26,7 @@ SNAPSHOTS = 3
 """How often both sides are read anew because another run wrote to the link meanwhile."""
 CACHED_PAUSE = 0.5
 """Seconds between two looks for a change that a read does not show yet."""
-SECOND = timedelta(seconds=1)
-CLOCK_ALLOWANCE = timedelta(minutes=2)
-"""How far PagerDuty's clock and the pack's may be apart before a resolve counts as an earlier one.
-"""
-LOST = "lost"
-"""In place of the fingerprint of a routing key that the datastore has lost."""
 STATUSES = (TRIGGERED, ACKNOWLEDGED, RESOLVED)
-NO_SIDES: FrozenSet[str] = frozenset()
 
 
 class UnreadableError(PackError):
@@ -45,8 +37,7 @@ class UnreadableError(PackError):
 
 class Given(NamedTuple):
     """What a run knows before it looks: the record as an event carried it; the PagerDuty incident
-    that an event named, and its ``numbers`` by the links; either side, where it was read just now;
-    and the link that this run wrote before, which counts where another run did not know it.
+    that an event named, and its ``numbers`` by the links; either side, where it was read just now.
     """
 
     event_record: Optional[StackFlowIncident] = None
@@ -54,7 +45,6 @@ class Given(NamedTuple):
     numbers: Sequence[str] = ()
     record: Optional[StackFlowIncident] = None
     incident: Optional[PagerDutyIncident] = None
-    own: Optional[Link] = None
 
 
 class Pair:
@@ -94,74 +84,72 @@ def observe(pack: Pack, number: str, stored: Optional[Link], given: Given = Give
     sides are read anew. Raises UnreadableError for a state that the pack does not know.
     """
     for _ in range(SNAPSHOTS):
-        link = stored or Link(number)
-        if given.own is not None and given.own.joined and not link.joined:
-            link = given.own._replace(here=dict(given.own.here, **link.here))
-        pair = _look(pack, link, given)
-        pair.stored = pack.links.read(number)[0]
+        pair = _look(pack, stored or Link(number), given)
+        pair.stored = pack.links.read(number)
         if pair.stored == stored:
             break
         stored, given = pair.stored, given._replace(record=None, incident=None, numbers=())
-    pair.event_record = given.event_record
     return pair
 
 
 def _look(pack: Pack, link: Link, given: Given) -> Pair:
     """PagerDuty first: a record that is read later shows at least what the pack acted upon."""
-    incident: Optional[PagerDutyIncident] = None
-    if link.joined:
-        incident = given.incident or linked_incident(pack, link)
-        record = _record(pack, link, given)
-    else:
-        record = _record(pack, link, given)
-        if record is not None:
-            found, incident = rebuild(pack, record)
-            link = found._replace(here=dict(link.here, **found.here), expects=link.expects,
-                                  successor=link.successor,
-                                  last_resort=link.last_resort or _lost_last_resort(pack, found))
-    link = _as_written(pack, link, record)
-    if given.incident_id and given.incident_id not in (
-            incident.id if incident else None, link.pagerduty_id if link.target else None):
-        link, incident = _named(pack, link, incident, given.incident_id)
-    link, incident = _follow_merges(pack, link, incident)
+    incident = (given.incident or linked_incident(pack, link)) if link.joined else None
+    record = _record(pack, link, given)
+    named = (None, link.pagerduty_id, incident.id if incident else None)
+    if record is not None and not (link.joined and given.incident_id in named):
+        link, incident = _by_marks(pack, link, record, incident)
+    link, incident = _follow_merges(pack, _as_written(pack, link, record), incident)
     _check(record, incident)
     pair = Pair(link, record, incident)
-    if incident is not None:
-        _see_incident(pack, pair, incident, given)
-    else:
+    pair.event_record = given.event_record
+    if incident is None:
         pair.state = link.expected(PAGERDUTY).get("state", link.there.get("state"))
+        return pair
+    if link.target or not link.pagerduty_id and not (
+            given.incident_id == incident.id and link.number in given.numbers):
+        _join(pack, pair, incident)
+    if pair.link.target is None:
+        pair.link = pair.link._replace(pagerduty_id=incident.id)
+    pair.link, pair.state, pair.reopened = _status(pack, pair.link, incident)
+    place = pair.link.there.get("place")
+    moved = place and incident.service_id not in (None, place) and not pair.follows
+    if moved or pair.reopened:  # an event may not reach its alert any more
+        pair.link = pair.link._replace(key_fingerprint=None)
     return pair
 
 
-def _see_incident(pack: Pack, pair: Pair, incident: PagerDutyIncident, given: Given) -> None:
-    """Put into the pair how the incident counts, and join it to its record."""
-    link, ends = pair.link, False
-    if link.target or not link.pagerduty_id and not (
-            given.incident_id == incident.id and link.number in given.numbers):
-        ends = _join(pack, pair, incident)
-        link = pair.link
-    if link.target is None:
-        link = link._replace(pagerduty_id=incident.id)
-    place = link.there.get("place")
-    if place and incident.service_id not in (None, place) and not pair.follows:
-        link = link._replace(key_fingerprint=None)  # moved: an event may not reach it any more
-    pair.link, pair.state, pair.reopened = _status(pack, link, incident)
-    if pair.reopened:
-        pair.link = pair.link._replace(key_fingerprint=None)  # its alert may be closed for good
-    if ends:
-        pair.state = RESOLVED
+def _by_marks(pack: Pack, link: Link, record: StackFlowIncident,
+              incident: Optional[PagerDutyIncident]
+              ) -> Tuple[Link, Optional[PagerDutyIncident]]:
+    """The pair by the marks of both sides: where there is no link, or an event named an incident
+    that the link does not know.
+    """
+    found, other = rebuild(pack, record)
+    if link.joined:
+        known, key = (number_of_key(one.dedup_key, pack.settings.stackflow.host)
+                      for one in (link, found))
+        newer = key is not None and (known is None or key[1] > known[1])
+        again = other is not None and other.status != RESOLVED and key == known and (
+            incident is None or incident.status == RESOLVED and not incident.merged_into)
+        if not newer and not again:
+            return link, incident
+    return found._replace(here=dict(link.here, **found.here), last_resort=link.last_resort,
+                          expects=None if link.joined else link.expects,
+                          successor=None if link.joined else link.successor), other
 
 
-def _join(pack: Pack, pair: Pair, incident: PagerDutyIncident) -> bool:
-    """Join a record to an incident; one that is not the incident's own follows it. The own one gets
-    to know, as an event would end its own alert alone. Returns whether it is about to resolve the
-    incident.
+def _join(pack: Pack, pair: Pair, incident: PagerDutyIncident) -> None:
+    """Join a record to an incident; one that is not the incident's own follows it. The own one is
+    told, as an event would end its own alert alone.
     """
     number = pair.link.number
-    own, followers = pack.links.index(incident.id)
-    owner = pack.links.read(own)[0] if own and own != number else None
-    if owner is not None and _has_newer(pack, owner, incident.id):
-        owner = own = None
+    own, followers, _ = pack.links.index(incident.id)
+    owner = pack.links.read(own) if own and own != number else None
+    if owner is not None and owner.incident_id != incident.id and (
+            owner.successor or owner.incident_id or
+            owner.dedup_key not in pack.rest.alerts(incident.id)):
+        owner = own = None  # it was opened again since, and has another one
     pair.follows = number != own and bool({own, *followers} - {None, number})  # alone, it has it
     if number != own and number not in followers:
         pack.links.join(incident.id, number, pair.follows or pair.link.target is not None)
@@ -169,19 +157,6 @@ def _join(pack: Pack, pair: Pair, incident: PagerDutyIncident) -> bool:
             pack.links.write(owner._replace(pagerduty_id=incident.id, target=incident.id))
     if pair.follows and pair.link.target is None:
         pair.link = _following(pair.link, incident)
-    return owner is not None and owner.expected(PAGERDUTY).get("state") == RESOLVED and (
-        owner.expects is not None and owner.expects.is_fresh(pack.clock.now()))
-
-
-def _has_newer(pack: Pack, owner: Link, incident_id: str) -> bool:
-    """Whether an incident's own record was opened again since, and has another one."""
-    if owner.incident_id == incident_id:
-        return False
-    if owner.successor or owner.incident_id:
-        return True
-    known = number_of_key(owner.dedup_key, pack.settings.stackflow.host)
-    return known is not None and known[1] > 0 and (
-        owner.dedup_key not in pack.rest.alerts(incident_id))
 
 
 def _check(record: Optional[StackFlowIncident], incident: Optional[PagerDutyIncident]) -> None:
@@ -218,32 +193,24 @@ def _missing_change(link: Link, event: Optional[StackFlowIncident],
     known = max((one.replace(microsecond=0) for one in times if one), default=None)
     if known is None or record is None:
         return known
-    if record.updated_at is None or record.updated_at >= known + SECOND:
+    if record.updated_at is None or record.updated_at >= known + timedelta(seconds=1):
         return None
     same = event is None or "state" not in event.fields or record.state == event.state
     return None if record.updated_at >= known and same else known
 
 
 def _as_written(pack: Pack, link: Link, record: Optional[StackFlowIncident]) -> Link:
-    """The link with what the pack wrote to the record before it could remember it: PagerDuty had
-    shown that already. What the record does not show was never written.
-    """
-    expected = link.expected(STACKFLOW)
-    if record is None or not expected:
-        return link
-    here, there = dict(link.here), dict(link.there)
-    shown = shown_here(record)
-    for name, value in expected.items():
-        if shown.get(name) != value and not (value == RESOLVED and record.state in DONE_STATES):
-            continue
-        here[name] = value
-        if name == "state":
-            there["state"] = RESOLVED if value == RESOLVED else TRIGGERED
-        elif name == "place":
-            route = find_route(pack.settings, record.assignment_group, record.category)
-            if route is not None:
-                there["place"] = route.mapping.service_id
-    return link._replace(here=here, there=there, expects=None)
+    """The link with what a killed run wrote to the record, because PagerDuty had shown that."""
+    shown = shown_here(record) if record else {}
+    written = {name: value for name, value in link.expected(STACKFLOW).items()
+               if shown.get(name) == value}
+    there = dict(link.there)
+    if record is not None and "place" in written:
+        route = find_route(pack.settings, record.assignment_group, record.category)
+        there["place"] = route.mapping.service_id if route else there.get("place", "")
+    if "state" in written:
+        there["state"] = RESOLVED if written["state"] == RESOLVED else TRIGGERED
+    return link._replace(here=dict(link.here, **written), there=there)
 
 
 def _status(pack: Pack, link: Link, incident: PagerDutyIncident) -> Tuple[Link, str, bool]:
@@ -259,10 +226,23 @@ def _status(pack: Pack, link: Link, incident: PagerDutyIncident) -> Tuple[Link, 
     if status == RESOLVED:
         return link, RESOLVED, False
     waits, seen = link.expected(PAGERDUTY).get("state"), link.there.get("state")
+    fresh = link.expects is not None and link.expects.is_fresh(pack.clock.now())
+    reopened = incident.reopened_at is not None and (at is None or incident.reopened_at > at)
+    settled = link._replace(expects=None)
     if waits == RESOLVED and seen != RESOLVED:
-        return _expected_resolve(pack, link, incident, at)
-    if incident.reopened_at and (at is None or incident.reopened_at > at):
-        return link._replace(expects=None), status, True
+        resolved = last_entry(pack, incident.id, "resolve_log_entry")
+        if resolved is not None and (at is None or resolved > at):
+            read_before = changed is not None and changed < resolved.replace(microsecond=0)
+            return (link, RESOLVED, False) if read_before else (settled, status, True)
+        if reopened:
+            return settled, status, True
+        if fresh:
+            return link, RESOLVED, False
+        if _ended_alone(pack, link, incident):
+            return settled, RESOLVED, False
+        return settled._replace(key_fingerprint=None), status, False  # lost: now by REST
+    if reopened:
+        return settled, status, True
     if seen == RESOLVED:
         as_before = at is not None and changed is not None and changed <= at
         if as_before or _ended_alone(pack, link, incident):
@@ -271,44 +251,13 @@ def _status(pack: Pack, link: Link, incident: PagerDutyIncident) -> Tuple[Link, 
     if seen and at and changed and changed < at:
         status = seen
     if waits == ACKNOWLEDGED and status == TRIGGERED:
-        if link.expects and link.expects.is_fresh(pack.clock.now()):
+        if fresh:
             return link, ACKNOWLEDGED, False
         last = last_entry(pack, incident.id, "acknowledge_log_entry")
-        if last is None or at is not None and last <= at:
-            return _unassigned(link), status, False
+        if last is None or at is not None and last <= at:  # lost: nobody counts as seen with it
+            here = {name: value for name, value in link.here.items() if name != "acknowledgement"}
+            return settled._replace(here=here), status, False
     return link, status, False
-
-
-def _expected_resolve(pack: Pack, link: Link, incident: PagerDutyIncident,
-                      at: Optional[datetime]) -> Tuple[Link, str, bool]:
-    """How an open incident counts whose resolve was sent as an event: reopened since, or on its
-    way, or lost.
-    """
-    expects, ended = link.expects, link._replace(expects=None)
-    assert expects is not None
-    sent, resolved = parse_time(expects.at), last_entry(pack, incident.id, "resolve_log_entry")
-    if resolved is not None and (at is None or resolved > at):
-        changed = incident.status_changed_at
-        if changed is not None and changed < resolved.replace(microsecond=0):
-            return link, RESOLVED, False  # it was read before that
-        if sent is not None and resolved >= sent - CLOCK_ALLOWANCE:  # the pack's own resolve
-            ended = ended._replace(there=dict(link.there, state=RESOLVED))
-        return ended, incident.status, True
-    if incident.reopened_at and (at is None or incident.reopened_at > at):
-        return ended, incident.status, True
-    if expects.is_fresh(pack.clock.now()):
-        return link, RESOLVED, False
-    if _ended_alone(pack, link, incident):
-        return ended, RESOLVED, False
-    return ended._replace(key_fingerprint=None), incident.status, False
-
-
-def _unassigned(link: Link) -> Link:
-    """The link as if nobody had been seen with the record, so that its acknowledgement is sent
-    again.
-    """
-    here = {name: value for name, value in link.here.items() if name != "acknowledgement"}
-    return link._replace(here=here, expects=None)
 
 
 def _ended_alone(pack: Pack, link: Link, incident: PagerDutyIncident) -> bool:
@@ -322,35 +271,6 @@ def _ended_alone(pack: Pack, link: Link, incident: PagerDutyIncident) -> bool:
         for key, alert in alerts.items())
 
 
-def _named(pack: Pack, link: Link, incident: Optional[PagerDutyIncident], incident_id: str
-           ) -> Tuple[Link, Optional[PagerDutyIncident]]:
-    """For an event about another incident than the link knows: one that was merged away, or a newer
-    one of the record.
-    """
-    other = find_incident(pack, incident_id)
-    if other is None:
-        return link, incident
-    if other.merged_into is not None:
-        stays = belongs_to_newer(pack, link, other) if link.dedup_key else False
-        return link, incident if stays else other
-    host = pack.settings.stackflow.host
-    known = number_of_key(link.dedup_key, host)
-    for key in pack.rest.alerts(incident_id):
-        found = number_of_key(key, host)
-        if found is None or found[0] != link.number or known and found[1] < known[1]:
-            continue
-        newer = known is None or found[1] > known[1]
-        again = incident is None or (incident.status == RESOLVED and
-                                     incident.merged_into is None and other.status != RESOLVED)
-        if newer or again:  # a trigger whose answer was lost was sent again, after a resolve
-            there = {"state": TRIGGERED, "place": other.service_id or ""}
-            same_key = key == link.dedup_key
-            return link._replace(
-                pagerduty_id=None, target=None, successor=None, dedup_key=key, there=there,
-                expects=None, key_fingerprint=link.key_fingerprint if same_key else None), other
-    return link, incident
-
-
 def _follow_merges(pack: Pack, link: Link, incident: Optional[PagerDutyIncident]
                    ) -> Tuple[Link, Optional[PagerDutyIncident]]:
     """A merge is not a fix: the pair follows the target, of which nothing was seen yet. A record
@@ -359,8 +279,7 @@ def _follow_merges(pack: Pack, link: Link, incident: Optional[PagerDutyIncident]
     for _ in range(MERGES):
         if incident is None or not _goes_on(link, incident):
             break
-        assert incident.merged_into is not None
-        target = find_incident(pack, incident.merged_into)
+        target = find_incident(pack, incident.merged_into or "")
         if target is None:
             break
         link = _following(link._replace(pagerduty_id=link.pagerduty_id or incident.id), target)
@@ -380,17 +299,6 @@ def _following(link: Link, target: PagerDutyIncident) -> Link:
     state = link.there.get("state", TRIGGERED)
     return link._replace(target=target.id, expects=None, there={
         "state": TRIGGERED if state == RESOLVED else state, "place": target.service_id or ""})
-
-
-def _lost_last_resort(pack: Pack, link: Link) -> Optional[str]:
-    """LOST where an alert of last resort is open beside a pair without a link; remembered anew."""
-    if not pack.settings.escalation_mapping or not link.joined:
-        return None
-    key = last_resort_key(pack.settings.stackflow.host, link.number, link.dedup_key)
-    if all(one.status == RESOLVED for one in pack.rest.incidents_of_key(key)):
-        return None
-    pack.links.remember_last_resort(link.number, LOST)
-    return LOST
 
 
 def now_of(pack: Pack, pair: Pair) -> Now:
@@ -415,44 +323,37 @@ def _changes(pair: Pair) -> Tuple[FrozenSet[str], FrozenSet[str], Optional[str]]
     """
     link, record, incident = pair.link, pair.record, pair.incident
     if record is None or pair.state is None:
-        return NO_SIDES, NO_SIDES, None
+        return frozenset(), frozenset(), None
     reopened, resolved = set(), set()
-    at, was = parse_time(link.here.get("at")), link.here.get("state")
+    at, was_done = parse_time(link.here.get("at")), link.here.get("state") in DONE_STATES
+    event = pair.event_record
     if record.state in DONE_STATES:
-        resolved_at = parse_time(record.fields.get("resolved_at"))
-        here_time = resolved_at or (at if was in DONE_STATES else record.updated_at)
-        unseen = pair.reopened and link.there.get("state") != RESOLVED  # before this, or after
-        if was not in DONE_STATES or unseen or (at and resolved_at and resolved_at > at):
+        stamp = parse_time(record.fields.get("resolved_at"))
+        if not was_done or (at and stamp and stamp > at):
             resolved.add(STACKFLOW)
     else:
-        event = pair.event_record
-        reopened_at = record.reopened_at or (event.reopened_at if event else None)
-        here_time = reopened_at or record.updated_at
-        again = reopened_at is not None and (at is None or reopened_at > at)
-        if was in DONE_STATES or again:
+        stamp = record.reopened_at or (event.reopened_at if event else None)
+        before = event is not None and event.state in DONE_STATES and not (
+            at and event.updated_at and event.updated_at < at)  # an event shows it resolved
+        if was_done or before or stamp and (at is None or stamp > at):
             reopened.add(STACKFLOW)
-        elif event is not None and event.state in DONE_STATES:
-            reopened.add(STACKFLOW)  # an event shows it resolved before
-            late = at and event.updated_at and event.updated_at < at
-            here_time = at if late else record.updated_at
-    changed = incident.status_changed_at if incident else None
-    there_time = incident.reopened_at or changed if incident and pair.reopened else changed
+    here_time = stamp or record.updated_at
+    there_time = incident.status_changed_at if incident else None
+    there_at, was = parse_time(link.there.get("at")), link.there.get("state")
     if pair.reopened:
+        assert incident is not None
         reopened.add(PAGERDUTY)
+        there_time = incident.reopened_at or there_time
     elif pair.state == RESOLVED:
-        there_at = parse_time(link.there.get("at"))
         ours = link.expected(PAGERDUTY).get("state") == RESOLVED and not (
-            changed and here_time and changed > here_time + VISIBLE)  # too late for ours
-        anew = link.there.get("state") != RESOLVED or (there_at and changed and changed > there_at)
-        if anew and not ours:
+            there_time and here_time and there_time > here_time + VISIBLE)  # too late for ours
+        if not ours and (was != RESOLVED or (there_at and there_time and there_time > there_at)):
             resolved.add(PAGERDUTY)
-    later = None
-    if here_time and there_time:
-        opened = STACKFLOW if STACKFLOW in reopened else PAGERDUTY
-        other = PAGERDUTY if opened == STACKFLOW else STACKFLOW
-        times = {STACKFLOW: here_time, PAGERDUTY: there_time}
-        later = opened if times[opened] > times[other] else other
-    return frozenset(reopened), frozenset(resolved), later
+    if not here_time or not there_time:
+        return frozenset(reopened), frozenset(resolved), None
+    opened_here = STACKFLOW in reopened  # in the same second, the resolve counts
+    is_here_later = here_time > there_time if opened_here else here_time >= there_time
+    return frozenset(reopened), frozenset(resolved), STACKFLOW if is_here_later else PAGERDUTY
 
 
 def seen_now(pair: Pair, kept: FrozenSet[Tuple[str, str]] = frozenset()) -> Link:
@@ -465,23 +366,25 @@ def seen_now(pair: Pair, kept: FrozenSet[Tuple[str, str]] = frozenset()) -> Link
     if record is not None:
         new = {name: value for name, value in shown_here(record).items()
                if (STACKFLOW, name) not in kept}
-        link = link._replace(here=dict(link.here, **new, **_at(link.here, record.updated_at)))
+        link = link._replace(here=dict(link.here, **_later(link.here.get("at"), record.updated_at),
+                                       **new))
+        if link.expected(STACKFLOW):
+            link = link._replace(expects=None)
     if incident is None or _goes_on(pair.link, incident):
         return link
-    expected = link.expected(PAGERDUTY).get("state")
+    expected, moving = link.expected(PAGERDUTY).get("state"), link.expected(PAGERDUTY).get("place")
     under_way = expected is not None and expected == pair.state != incident.status
+    moved_on = moving is not None and incident.service_id not in (link.there.get("place"), moving)
     new = {name: value for name, value in dict(shown_there(incident), state=pair.state).items()
            if value and (PAGERDUTY, name) not in kept and not (name == "state" and under_way)}
     if not under_way and (PAGERDUTY, "state") not in kept:
-        new.update(_at(link.there, incident.status_changed_at))
-    moving = link.expected(PAGERDUTY).get("place")
-    moved_on = moving is not None and incident.service_id not in (link.there.get("place"), moving)
+        new.update(_later(link.there.get("at"), incident.status_changed_at))
     if not under_way and (expected is not None or moved_on or pair.state == RESOLVED):
         link = link._replace(expects=None)
     return link._replace(there=dict(link.there, **new))
 
 
-def _at(seen: Mapping[str, str], changed: Optional[datetime]) -> Dict[str, str]:
+def _later(seen: Optional[str], changed: Optional[datetime]) -> Dict[str, str]:
     """A side's own time, which never goes back."""
-    at = parse_time(seen.get("at"))
+    at = parse_time(seen)
     return {"at": format_time(changed)} if changed and (at is None or changed > at) else {}

@@ -122,7 +122,7 @@ class StackFlowPoller(Poller):
 
     def _comments(self, number: str) -> List[Dict[str, Any]]:
         """The new notes of a pair's record, where they are copied."""
-        if not self.pack.settings.sync_notes or self.pack.links.read(number)[0] is None:
+        if not self.pack.settings.sync_notes or self.pack.links.read(number) is None:
             return []
         try:
             notes = records.new_notes(self.pack.stackflow, number, self.cursor.since)

@@ -59,7 +59,8 @@ def _pagerduty(payload: Dict[str, Any], settings: Settings, links: Links,
     incident_id = incident.get("id")
     if not isinstance(incident_id, str) or not incident_id:
         return APPLY
-    numbers, written = links.numbers_with_notes(incident_id)
+    index = links.index(incident_id)
+    numbers = index.numbers
     client = payload.get("client") or {}
     ours = (number_of_url(client.get("url"), settings.stackflow.host)
             if client.get("name") == CLIENT else None)
@@ -71,7 +72,7 @@ def _pagerduty(payload: Dict[str, Any], settings: Settings, links: Links,
     if kind.opens and ours:
         return Verdict(False, "an alert that this pack triggered for %s" % ours, join)
     if kind.note:
-        return _note(payload, settings, written)._replace(join=join)
+        return _note(payload, settings, index.notes)._replace(join=join)
     if not settings.bidirectional_sync:
         last_resort = kind.state == RESOLVED and settings.escalation_mapping and number
         if not last_resort:  # else the alert of an unanswered escalation may be open beside it
@@ -82,7 +83,7 @@ def _pagerduty(payload: Dict[str, Any], settings: Settings, links: Links,
     if number is None and kind.opens and _before(incident, start):
         return Verdict(False, "opened before the pack was installed")
     if len(numbers) == 1 and not incident.get("resolve_reason"):
-        link = links.read(numbers[0])[0]
+        link = links.read(numbers[0])
         if link is not None and link.incident_id in (None, incident_id) and not link.last_resort:
             return _known_there(kind, incident, link)
     return Verdict(True, join=join)
@@ -121,7 +122,7 @@ def _stackflow(payload: Dict[str, Any], settings: Settings, links: Links,
     record = StackFlowIncident.from_record(payload["incident"])
     if not record.number:
         return APPLY
-    link, _, written = links.read_with_notes(record.number)
+    link, written = links.read_with_notes(record.number)
     payload["pagerduty_incident_id"] = link.incident_id if link else None
     if kind is None:
         return APPLY

@@ -40,11 +40,6 @@ class ReconcileReport:
     error_of_run: Optional[PackError] = None
     reason: str = ""
 
-    @property
-    def pairs(self) -> int:
-        """How many were looked at."""
-        return self.in_step + self.repaired + self.failed
-
     def add_writes(self, number: Optional[str], incident_id: Optional[str], writes: Sequence[str],
                    reason: str) -> None:
         """Note a pair that was out of sync for this reason, and what is written."""
@@ -58,6 +53,11 @@ class ReconcileReport:
         self.failed += 1
         if len(self.failures) < LISTED:
             self.failures.append(dict(error.as_result(), incident_id=incident_id))
+
+    @property
+    def pairs(self) -> int:
+        """How many were looked at."""
+        return self.in_step + self.repaired + self.failed
 
     @property
     def ok(self) -> bool:
@@ -78,23 +78,17 @@ class ReconcileReport:
 
     def as_result(self) -> Dict[str, Any]:
         """Return the result of the action; ``would`` stands in place of ``done`` in a dry run."""
-        name = "would" if self.dry_run else "done"
-        outcome = ALREADY if not self.repairs else SKIPPED if self.dry_run else DONE
-        return {"outcome": outcome, "reason": self._summary(), "stackflow_id": None,
-                "pagerduty_incident_id": None, "dedup_key": None, "warnings": self.warnings,
-                "pairs": self.pairs, "in_step": self.in_step,
-                "repaired": 0 if self.dry_run else self.repaired, "failed": self.failed,
-                "requests": self.requests, "complete": self.complete, name: self.repairs,
-                "failures": self.failures}
-
-    def _summary(self) -> str:
-        words = "%d of %d pairs in sync, %d %s" % (
-            self.in_step, self.pairs, self.repaired,
-            "would be repaired" if self.dry_run else "repaired")
-        if self.failed:
-            words += ", %d failed" % self.failed
+        name, words, outcome, repaired = (
+            ("would", "would be repaired", SKIPPED, 0) if self.dry_run else
+            ("done", "repaired", DONE, self.repaired))
+        reason = "%d of %d pairs in sync, %d %s" % (self.in_step, self.pairs, self.repaired, words)
+        reason += ", %d failed" % self.failed if self.failed else ""
         if self.error_of_run is not None:
-            words += "; ended by an error"
+            reason += "; ended by an error"
         elif not self.complete:
-            words += "; stopped at its time limit, the next run goes on"
-        return words
+            reason += "; stopped at its time limit, the next run goes on"
+        return {"outcome": outcome if self.repairs else ALREADY, "reason": reason,
+                "stackflow_id": None, "pagerduty_incident_id": None, "dedup_key": None,
+                "warnings": self.warnings, "pairs": self.pairs, "in_step": self.in_step,
+                "repaired": repaired, "failed": self.failed, "requests": self.requests,
+                "complete": self.complete, name: self.repairs, "failures": self.failures}

@@ -10,17 +10,18 @@ from datetime import datetime, timedelta
 from typing import Any, Callable, List, Mapping, Optional
 
 from . import to_pagerduty as pagerduty
+from . import to_stackflow as stackflow
 from .decide import (ACKNOWLEDGE, ACKNOWLEDGED, CREATE, DONE_STATES, MOVE, REPLACE, RESOLVE,
                      RESOLVED, SET_VALUES, TRIGGER, TRIGGERED, Decision, Policy, decide)
-from .errors import BadInputError, ConflictError, NotFoundError, PackError
-from .fields import NOBODY, PAGERDUTY, STACKFLOW, VALUES
-from .incidents import (PRIORITIES, StackFlowIncident, is_stackflow_number, pagerduty_id_of_mark,
-                        parse_time, priority_named, reaches)
+from .errors import ConflictError, NotFoundError, PackError
+from .fields import PAGERDUTY, STACKFLOW, VALUES
+from .incidents import (PRIORITIES, StackFlowIncident, pagerduty_id_of_mark, parse_time,
+                        priority_named, reaches)
 from .links import Link
 from .matching import find_incident, numbers_by_marks, numbers_of, owner_of_mark
 from .pack import ALREADY, DONE, SKIPPED, Outcome, Pack, combined
 from .pairs import Given, Pair, UnreadableError, now_of, observe, seen_now
-from .routing import entry_of_service, unmapped_group
+from .routing import unmapped_group
 from .stackflow.records import canonical_record
 from .to_pagerduty import WriteContext, WriteLog
 from .transport import MAX_WAIT, OutcomeUnknownError
@@ -39,37 +40,13 @@ Objection = Callable[[Optional[datetime]], str]
 """Says from its creation time why not to open the other side of an incident; "" for no reason."""
 
 
-def trigger_incident(pack: Pack, incident_id: str, incident: Optional[Mapping[str, Any]] = None,
-                     force: bool = False) -> Outcome:
-    """Page for a StackFlow incident, unless it is paged, resolved, under the threshold or older
-    than the pack.
-
-    ``incident`` is the record as an event carried it; it is read where absent. ``force``: a person
-    asked, so threshold and first run do not count.
-    """
-    number = number_of(pack, incident_id)
-    pair = _pair_of_event(pack, number, incident)
-    if pair.record is None:
-        raise no_record(number)
-    return settle(pack, pair, force=force)
-
-
 def settle_event(pack: Pack, incident_id: str, incident: Mapping[str, Any],
                  context: WriteContext) -> Outcome:
     """Settle the pair of a StackFlow event, whose record is ``incident``; NotFoundError where
     neither side has it.
     """
     number = number_of(pack, incident_id)
-    return settle(pack, _pair_of_event(pack, number, incident, waits=True), context)
-
-
-def settle_number(pack: Pack, number: str, given: Given = Given()) -> Outcome:
-    """Settle the pair of a record as both sides are now; NotFoundError where neither side has it.
-    """
-    pair = observe(pack, number, pack.links.read(number)[0], given)
-    if pair.record is None and pair.incident is None:
-        raise no_record(number)
-    return settle(pack, pair)
+    return settle(pack, pair_of_event(pack, number, incident), context)
 
 
 def settle_incident(pack: Pack, incident_id: str,
@@ -83,9 +60,9 @@ def settle_incident(pack: Pack, incident_id: str,
     failures: List[PackError] = []
     for number in linked or numbers_by_marks(pack, incident_id):
         try:
-            pair = observe(pack, number, pack.links.read(number)[0], given)
-            if pair.incident is not None and incident_id not in (
-                    pair.incident.id, pair.link.pagerduty_id):
+            pair = observe(pack, number, pack.links.read(number), given)
+            if pair.incident is not None and incident_id != pair.incident.id and (
+                    pair.link.pagerduty_id not in (None, incident_id)):
                 outcomes.append(nothing("%s has a newer incident, %s" % (number, pair.incident.id),
                                         incident_id, number))
             else:
@@ -97,61 +74,20 @@ def settle_incident(pack: Pack, incident_id: str,
     return combined(outcomes) if outcomes else None
 
 
-def create_stackflow_incident(pack: Pack, incident_id: str,
-                              incident: Optional[Mapping[str, Any]] = None) -> Outcome:
-    """Create the StackFlow record of a PagerDuty incident, unless it has one, and settle the pair.
+def pair_of_event(pack: Pack, number: str, incident: Optional[Mapping[str, Any]],
+                  opens: bool = False) -> Pair:
+    """Return the pair as an event's record shows it where that is enough, else both sides as they are;
+    NotFoundError where neither side has it.
 
-    ``incident`` (what the event said) is not needed: PagerDuty is read, as it may have moved on.
+    Without a link an event is enough only where it ``opens``: else the link may have been lost.
     """
-    if is_stackflow_number(incident_id):
-        raise BadInputError("%s is a StackFlow number" % incident_id,
-                            "give a PagerDuty incident id")
-    settled = settle_incident(pack, incident_id)
-    if settled is not None:
-        return settled
-    found = pack.rest.incident(incident_id)
-    if found.merged_into:
-        return nothing("merged in PagerDuty into %s before a record was created" %
-                       found.merged_into, incident_id)
-    if entry_of_service(pack.settings, found.service_id) is None:
-        return nothing("service %s (%s) is not in service_mapping" %
-                       (found.service_id, found.service_name), incident_id)
-    return settle(pack, Pair(Link(""), None, found))
-
-
-def set_stackflow_state(pack: Pack, incident_id: str, state: str, note: Optional[str] = None,
-                        by: Optional[str] = None) -> Outcome:
-    """Settle the records of a PagerDuty incident, or write a state to a StackFlow number as a
-    person asks.
-    """
-    if state not in ("in_progress", "resolved"):
-        raise BadInputError("state is %r" % state, "give in_progress or resolved")
-    signed = "%s: %s" % (by, note) if note and by else note
-    if is_stackflow_number(incident_id):
-        from .commands import write_state
-        return write_state(pack, incident_id, state, signed)
-    return settle_incident(pack, incident_id, WriteContext(note=signed)) or nothing(
-        "there is no StackFlow record yet; create_stackflow_incident settles both states",
-        incident_id)
-
-
-def _pair_of_event(pack: Pack, number: str, incident: Optional[Mapping[str, Any]],
-                   waits: bool = False) -> Pair:
-    """The pair as an event's record shows it where that is enough, else both sides as they are.
-
-    ``waits``: whoever is opening the pair just now shall look again; NotFoundError where neither
-    side has it.
-    """
-    event = event_record(pack, number, incident)
-    stored = pack.links.read(number)[0]
-    is_open = stored is not None and stored.joined
-    pair = from_event(pack, event, stored) if is_open or not waits else None
-    if pair is not None:
-        return pair
-    if waits and not is_open:
+    event, stored, pair = event_record(pack, number, incident), pack.links.read(number), None
+    if opens or stored is not None and stored.joined:
+        pair = from_event(pack, event, stored)
+    else:
         pack.links.wait(number)
-    pair = observe(pack, number, stored, Given(event_record=event))
-    if waits and pair.record is None and pair.incident is None:
+    pair = pair or observe(pack, number, stored, Given(event_record=event))
+    if pair.record is None and pair.incident is None:
         raise no_record(number)
     return pair
 
@@ -247,7 +183,7 @@ def settle(pack: Pack, pair: Pair, context: Optional[WriteContext] = None, force
     def attempt() -> bool:
         nonlocal pair
         if decisions:
-            pair = _look_again(pack, pair, TRIGGER in log.names)
+            pair = _look_again(pack, pair)
         decision = decide_pair(pack, pair, force)
         if decision.opens and not force:
             decision = _object(pack, pair, decision, objection)
@@ -305,7 +241,6 @@ def apply(pack: Pack, pair: Pair, decision: Decision, context: WriteContext) -> 
                 name: value for (side, name), value in decision.values.items()
                 if side == PAGERDUTY}, log)
     if decision.stackflow:
-        from . import to_stackflow as stackflow  # paging writes nothing there
         opening = {CREATE, REPLACE}.intersection(decision.stackflow)
         for write in opening:
             stackflow.create_record(pack, pair, write, log)
@@ -316,43 +251,36 @@ def apply(pack: Pack, pair: Pair, decision: Decision, context: WriteContext) -> 
 
 
 def _remember(pack: Pack, pair: Pair, decision: Decision) -> bool:
-    """Store what was observed. True when a record was created, or another run wrote or waits
-    meanwhile, so that this one looks again.
+    """Store what was observed. True when a record was created, or another run wrote meanwhile, so
+    that this one looks again.
     """
     created = CREATE in decision.stackflow
     if not pair.link.number:
         return created
     link = seen_now(pair, decision.kept)
-    if link != pair.stored and (link.joined or link.closed):
+    if link != pair.stored and link.joined:
         pack.links.write(link)
         pair.link, pair.wrote = link, True
     if created or not pair.wrote:
         return created
-    found, waiting = pack.links.read(link.number)
-    if waiting and link.joined:
+    found = pack.links.read(link.number)
+    if found is not None and TRIGGER in decision.pagerduty and found != link:
+        pagerduty.repeat(pack, found)
+    if found is not None and found.waiting:
         pack.links.stop_waiting(link.number)
         return True
     return found != link
 
 
-def _look_again(pack: Pack, pair: Pair, triggered: bool) -> Pair:
-    """The pair as it is now. ``triggered``: this run did; another run may have sent its event
-    before the trigger, which PagerDuty drops then, so that it counts as not sent.
-    """
-    own, number = pair.link, pair.link.number
+def _look_again(pack: Pack, pair: Pair) -> Pair:
+    """The pair as it is now."""
+    number, incident = pair.link.number, pair.incident
     if not number:
-        assert pair.incident is not None
-        number = owner_of_mark(pack, pair.incident.id) or ""
+        assert incident is not None
+        number = owner_of_mark(pack, incident.id) or ""
         if not number:
-            return Pair(own, None, find_incident(pack, pair.incident.id))
-    again = observe(pack, number, pack.links.read(number)[0], Given(own=own))
-    if triggered and again.link.dedup_key == own.dedup_key and again.state is not None and not (
-            again.incident and again.incident.status == RESOLVED):
-        here = dict(again.link.here, acknowledgement=own.here.get("acknowledgement", NOBODY))
-        again.link = again.link._replace(expects=own.expects, here=here)
-        again.state = (again.incident.status if again.incident else
-                       own.expected(PAGERDUTY).get("state"))
-    return again
+            return Pair(pair.link, None, find_incident(pack, incident.id))
+    return observe(pack, number, pack.links.read(number))
 
 
 def retry_on_conflict(pack: Pack, attempt: Callable[[], bool], warnings: List[str]) -> None:

@@ -8,42 +8,38 @@ any other by REST.
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from .answers import PAGERDUTY as SYSTEM
+from .contents import send_trigger
 from .decide import (ACKNOWLEDGE, ACKNOWLEDGED, MOVE, RESOLVE, RESOLVED, SET_VALUES, TRIGGER,
                      TRIGGERED, Decision)
 from .errors import AGAIN, ApiError, ConflictError, PackError, RoutingKeyError
 from .fields import BY_NAME, PAGERDUTY
-from .incidents import (CLIENT, LAST_RESORT, PagerDutyIncident, StackFlowIncident, dedup_key,
-                        format_time,
-                        last_resort_key, number_of_key, record_of_key, record_url)
+from .incidents import (PagerDutyIncident, dedup_key, format_time, last_resort_key, number_of_key)
 from .links import Expected, Link
 from .matching import newest
 from .moves import move
 from .pack import Pack
 from .pagerduty.events import fingerprint
 from .pairs import Pair, now_of, seen_now
-from .routing import entry_of_service, route_for_opening, severity
-from .settings import ServiceMapping, Settings
-from .templates import public_mapping, render
+from .routing import entry_of_service, route_for_opening
+from .settings import Settings
 from .transport import OutcomeUnknownError
 
-DETAILS = ("number", "state", "priority", "category", "subcategory", "impact", "urgency",
-           "assignment_group", "assigned_to", "opened_by", "ci_id", "created_at", "description")
 
-
+@dataclass
 class WriteLog:
     """What was written (in words, and by the names of `decide`), found to be there already, left
     out, and cut or repeated.
     """
 
-    def __init__(self) -> None:
-        self.writes: List[str] = []
-        self.names: List[str] = []
-        self.found: List[str] = []
-        self.skipped: List[str] = []
-        self.warnings: List[str] = []
+    writes: List[str] = field(default_factory=list)
+    names: List[str] = field(default_factory=list)
+    found: List[str] = field(default_factory=list)
+    skipped: List[str] = field(default_factory=list)
+    warnings: List[str] = field(default_factory=list)
 
     def add(self, name: str, words: str) -> None:
         """Note a write."""
@@ -51,40 +47,39 @@ class WriteLog:
         self.writes.append(words)
 
 
+@dataclass
 class WriteContext:
     """What is added to a write: who did it, why, a work note beside a StackFlow state, and with a
     trigger a severity in place of the priority's; any may be None. ``dry_run``: report and write
     nothing. ``log`` takes what was done.
     """
 
-    def __init__(self, by: Optional[str] = None, resolution: Optional[str] = None,
-                 note: Optional[str] = None, severity: Optional[str] = None,
-                 dry_run: bool = False) -> None:
-        self.by = by
-        self.resolution = resolution
-        self.note = note
-        self.severity = severity
-        self.dry_run = dry_run
-        self.log = WriteLog()
+    by: Optional[str] = None
+    resolution: Optional[str] = None
+    note: Optional[str] = None
+    severity: Optional[str] = None
+    dry_run: bool = False
+    log: WriteLog = field(default_factory=WriteLog)
 
 
 @contextmanager
-def expecting(pack: Pack, pair: Pair, link: Link) -> Iterator[None]:
-    """Store a link that expects a write while it is sent; one that was refused is not expected.
+def expecting(pack: Pack, pair: Pair, side: str, values: Mapping[str, str]) -> Iterator[None]:
+    """Store that a side shall show these values, while the write is sent; one that was refused is
+    not expected.
 
     Where PagerDuty's incident has no record, or a person asked for the write, nothing is stored.
     """
-    if not link.number or not pair.remembers:
-        yield
-        return
-    before = pair.stored
-    pack.links.write(link)
-    pair.link = pair.stored = link
-    pair.wrote = True
+    before, link = pair.stored, pair.link._replace(
+        expects=Expected(side, values, format_time(pack.clock.now())))
+    stores = bool(link.number) and pair.remembers
+    pair.link = link
+    if stores:
+        pack.links.write(link)
+        pair.stored, pair.wrote = link, True
     try:
         yield
     except PackError as error:
-        if not _may_come_late(error, link):
+        if stores and not _may_come_late(error, link):
             pack.links.restore(link.number, before)
             pair.stored = before
         raise
@@ -97,11 +92,6 @@ def _may_come_late(error: PackError, link: Link) -> bool:
     if isinstance(error, OutcomeUnknownError):
         return "state" not in link.expected(PAGERDUTY)
     return isinstance(error, ApiError) and (error.status is None or error.status >= 500)
-
-
-def expect(pack: Pack, link: Link, side: str, values: Mapping[str, str]) -> Link:
-    """Return the link with a write that is about to be sent."""
-    return link._replace(expects=Expected(side, values, format_time(pack.clock.now())))
 
 
 def routing_key(settings: Settings, key_fingerprint: Optional[str]) -> Optional[str]:
@@ -127,27 +117,40 @@ def trigger(pack: Pack, pair: Pair, decision: Decision, context: WriteContext) -
     assert record is not None
     entry = route_for_opening(pack.settings, record.assignment_group, record.category).mapping
     key, found = _next_key(pack, pair)
+    before, resolves = pair.incident, pair.link.expected(PAGERDUTY).get("state") == RESOLVED
+    if before is not None and before.status != RESOLVED and resolves:
+        pack.rest.set_status(before.id, RESOLVED)  # its event may be lost: one incident is enough
     link = Link(record.number, dedup_key=key, here=pair.link.here,
                 key_fingerprint=fingerprint(entry.integration_key),
                 unseen=pair.link.unseen if key == pair.link.dedup_key else None,
                 there={"state": TRIGGERED, "place": entry.service_id},
                 last_resort=pair.link.last_resort)
+    pair.incident, pair.reopened = found, False
     if found is not None:
         log.found.append("an incident is open under %s" % key)
-        pair.link, pair.incident = link._replace(pagerduty_id=found.id), found
-        pair.state, pair.reopened = found.status, False
+        pair.link, pair.state = link._replace(pagerduty_id=found.id), found.status
         if ACKNOWLEDGE in decision.pagerduty and found.status == TRIGGERED:
             acknowledge(pack, pair, context)
         return
-    state = ACKNOWLEDGED if ACKNOWLEDGE in decision.pagerduty else TRIGGERED
-    pair.link, pair.incident, pair.state = link, None, state
-    pair.reopened = False
-    with expecting(pack, pair, expect(pack, seen_now(pair), PAGERDUTY, {"state": state})):
+    pair.link = link
+    pair.link = seen_now(pair)
+    pair.state = ACKNOWLEDGED if ACKNOWLEDGE in decision.pagerduty else TRIGGERED
+    with expecting(pack, pair, PAGERDUTY, {"state": pair.state}):
         log.warnings += send_trigger(pack, record, entry, key, context.severity)
         log.add(TRIGGER, "triggered a PagerDuty incident on service %s" % entry.service_name)
-        if state == ACKNOWLEDGED:
+        if pair.state == ACKNOWLEDGED:
             pack.events.acknowledge(entry.integration_key, key)
             log.add(ACKNOWLEDGE, "acknowledged it")
+
+
+def repeat(pack: Pack, link: Link) -> None:
+    """Send again the event that another run sent while this one triggered: PagerDuty drops what
+    comes before the trigger.
+    """
+    state, key = link.expected(PAGERDUTY).get("state"), event_key(pack.settings, link)
+    if key is not None and state in (ACKNOWLEDGED, RESOLVED):
+        send = pack.events.acknowledge if state == ACKNOWLEDGED else pack.events.resolve
+        send(key, link.dedup_key or "")
 
 
 def _next_key(pack: Pack, pair: Pair) -> Tuple[str, Optional[PagerDutyIncident]]:
@@ -169,30 +172,6 @@ def _next_key(pack: Pack, pair: Pair) -> Tuple[str, Optional[PagerDutyIncident]]
         if found is None or found.status != RESOLVED:
             return key, found
         count += 1
-
-
-def send_trigger(pack: Pack, record: StackFlowIncident, entry: ServiceMapping, key: str,
-                 as_severity: Optional[str] = None) -> List[str]:
-    """Trigger an alert for a record through an entry; returns warnings about what had to be cut.
-
-    ``as_severity`` stands in place of the priority's severity. An alert of last resort says so.
-    """
-    settings = pack.settings
-    url = record_url(settings.stackflow.instance_url, record.number)
-    shipped = "%s: %s" % (record.number, record.short_description)
-    summary, warnings = render(settings.templates.summary, shipped, "templates.summary", {
-        "incident": record.fields, "pagerduty": None, "mapping": public_mapping(entry)})
-    before = "Nobody answered: " if key.endswith(LAST_RESORT) else ""
-    details = {name: record.fields[name] for name in DETAILS if record.fields.get(name)}
-    stamp = record.updated_at or record.created_at
-    component = record.fields.get("ci_id")
-    return warnings + pack.events.trigger(
-        entry.integration_key, key, before + summary, settings.stackflow.host,
-        as_severity or severity(settings, record.priority),
-        timestamp=format_time(stamp) if stamp else None,
-        component=component if component and isinstance(component, str) else None,
-        group=record.assignment_group, custom_details=details, client=CLIENT, client_url=url,
-        links=[{"href": url, "text": record.number}], **{"class": record.category})
 
 
 def acknowledge(pack: Pack, pair: Pair, context: WriteContext) -> None:
@@ -219,15 +198,12 @@ def resolve(pack: Pack, pair: Pair, context: WriteContext) -> None:
     """Resolve by the routing key that opened the incident, else by REST, which alone takes a
     resolution. An event is sent at least once: the reconcile repeats it by REST until it is seen.
     """
-    log = context.log
-    by_rest = pair.incident is not None and bool(
-        context.resolution or pair.link.target or (
-            event_key(pack.settings, pair.link) and _is_shared(pack, pair.link, pair.incident)))
+    log, incident, key = context.log, pair.incident, pair.link.dedup_key
+    by_rest = incident is not None and (context.resolution or pair.link.target)
     if not by_rest and _send(pack, pair, RESOLVED, log):
         log.add(RESOLVE, "resolved in PagerDuty")
         return
-    key = pair.link.dedup_key
-    incident = pair.incident or (newest(pack.rest.incidents_of_key(key)) if key else None)
+    incident = incident or (newest(pack.rest.incidents_of_key(key)) if key else None)
     if incident is None:
         log.skipped.append("PagerDuty does not show the incident yet")
         return
@@ -237,15 +213,6 @@ def resolve(pack: Pack, pair: Pair, context: WriteContext) -> None:
     log.add(RESOLVE, "resolved in PagerDuty as %s" % pack.settings.pagerduty.from_email)
 
 
-def _is_shared(pack: Pack, link: Link, incident: PagerDutyIncident) -> bool:
-    """Whether alerts of other records keep an incident open, which the resolve of its own record
-    ends.
-    """
-    records = (record_of_key(key, pack.settings.stackflow.host)
-               for key, alert in pack.rest.alerts(incident.id).items() if alert.status != RESOLVED)
-    return any(number not in (None, link.number) for number in records)
-
-
 def _send(pack: Pack, pair: Pair, state: str, log: WriteLog) -> bool:
     """Bring the pair's alert to a state by an event; False where no routing key reaches it, also as
     PagerDuty refuses the key of an integration that was deleted.
@@ -253,12 +220,12 @@ def _send(pack: Pack, pair: Pair, state: str, log: WriteLog) -> bool:
     key, dedup = event_key(pack.settings, pair.link), pair.link.dedup_key or ""
     if key is None:
         return False
-    send = pack.events.acknowledge if state == ACKNOWLEDGED else pack.events.resolve
-    before, pair.state = pair.state, state
-    pair.link = expect(pack, pair.link, PAGERDUTY, {"state": state})
+    before = pair.state
+    pair.link = seen_now(pair)
     try:
-        with expecting(pack, pair, seen_now(pair)):
-            send(key, dedup)
+        with expecting(pack, pair, PAGERDUTY, {"state": state}):
+            (pack.events.acknowledge if state == ACKNOWLEDGED else pack.events.resolve)(key, dedup)
+        pair.state = state
         return True
     except RoutingKeyError as error:  # its integration was deleted
         log.warnings.append("PagerDuty refused the event: %s" % error.message)
@@ -276,8 +243,7 @@ def _set_status(pack: Pack, pair: Pair, incident: PagerDutyIncident, status: str
     if now.status != incident.status:
         raise ConflictError("%s became %s meanwhile" % (incident.id, now.status), AGAIN, True,
                             SYSTEM)
-    link = expect(pack, pair.link, PAGERDUTY, {"state": status})
-    with expecting(pack, pair, link):
+    with expecting(pack, pair, PAGERDUTY, {"state": status}):
         pair.incident = pack.rest.set_status(incident.id, status, **how)
     pair.state, pair.reopened = status, False
     pair.link = pair.link._replace(expects=None)
@@ -300,7 +266,7 @@ def move_incident(pack: Pack, pair: Pair, log: WriteLog) -> None:
     entry = entry_of_service(pack.settings, now_of(pack, pair).service)
     incident = _shown(pair)
     assert entry is not None
-    with expecting(pack, pair, expect(pack, pair.link, PAGERDUTY, {"place": entry.service_id})):
+    with expecting(pack, pair, PAGERDUTY, {"place": entry.service_id}):
         pair.incident = move(pack, incident, entry)
     pair.state = pair.incident.status
     pair.link = pair.link._replace(key_fingerprint=None, expects=None)
@@ -315,7 +281,7 @@ def set_values(pack: Pack, pair: Pair, values: Mapping[str, str], log: WriteLog)
         write = BY_NAME[name].to_pagerduty
         assert write is not None
         fields.update(write(value))
-    with expecting(pack, pair, expect(pack, pair.link, PAGERDUTY, values)):
+    with expecting(pack, pair, PAGERDUTY, values):
         pack.rest.update(incident.id, fields)
         pair.incident = pack.rest.incident(incident.id)
     pair.link = pair.link._replace(expects=None)

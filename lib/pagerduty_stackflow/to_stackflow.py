@@ -4,84 +4,69 @@ from __future__ import annotations
 
 from typing import Any, Dict
 
-from .decide import (DONE_STATES, IN_PROGRESS, REGROUP, REPLACE, RESOLVED, SET_VALUES,
-                     Decision)
+from .contents import new_record, place_fields, state_fields
+from .decide import (DONE_STATES, IN_PROGRESS, REGROUP, REPLACE, RESOLVED, SET_VALUES, Decision)
 from .errors import ConflictError
 from .fields import BY_NAME, STACKFLOW
-from .incidents import StackFlowIncident, mark
+from .incidents import StackFlowIncident
 from .links import Link
-from .matching import CACHED, PAUSE, owner_of_mark
+from .matching import CACHED, owner_of_mark
 from .pack import Pack
 from .pairs import Pair, now_of
-from .routing import entry_of_service, priority_for
-from .templates import render, template_values
-from .to_pagerduty import WriteContext, WriteLog, expect, expecting
+from .routing import entry_of_service
+from .to_pagerduty import WriteContext, WriteLog, expecting
 from .transport import OutcomeUnknownError
 
 
 def update_record(pack: Pack, pair: Pair, decision: Decision, context: WriteContext) -> None:
     """Write what a decision says to the record, in one request. The link says so first, so that the
-    echo is known, and a run after a crash knows the change for the pack's own.
+    echo is known.
     """
     assert pair.record is not None
-    log = context.log
+    number, log = pair.record.number, context.log
     fields: Dict[str, Any] = {}
     values: Dict[str, str] = {}
     if REGROUP in decision.stackflow:
         entry = entry_of_service(pack.settings, (now_of(pack, pair).there or {}).get("place"))
         assert entry is not None
-        fields["assignment_group"] = values["place"] = entry.assignment_group
-        if entry.category:
-            fields["category"] = entry.category
-        log.add(REGROUP, "handed %s to %s in StackFlow" % (pair.record.number,
-                                                           entry.assignment_group))
+        values["place"] = entry.assignment_group
+        fields.update(place_fields(entry))
+        log.add(REGROUP, "handed %s to %s in StackFlow" % (number, entry.assignment_group))
     for state in (IN_PROGRESS, RESOLVED):
         if state in decision.stackflow:
             values["state"] = state
-            fields.update(state_fields(pack, pair, state, log))
-            log.add(state, "set %s to %s in StackFlow" % (pair.record.number, state))
+            written, warnings = state_fields(pack, pair, state)
+            fields.update(written)
+            log.warnings += warnings
+            log.add(state, "set %s to %s in StackFlow" % (number, state))
     for (side, name), value in decision.values.items():
-        write_value = BY_NAME[name].to_stackflow
-        if side == STACKFLOW and write_value is not None:
+        write = BY_NAME[name].to_stackflow
+        if side == STACKFLOW and write is not None:
             values[name] = value
-            fields.update(write_value(value))
+            fields.update(write(value))
             log.add(SET_VALUES, "set %s in StackFlow" % name)
-    with expecting(pack, pair, expect(pack, pair.link, STACKFLOW, values)):
+    with expecting(pack, pair, STACKFLOW, values):
         pair.record = patch(pack, pair.record, fields)
     pair.link = pair.link._replace(expects=None)
     if context.note:
-        pack.stackflow.add_note(pair.link.number, context.note)
-
-
-def state_fields(pack: Pack, pair: Pair, state: str, log: WriteLog) -> Dict[str, Any]:
-    """Return a state as it is written, with `stackflow.resolve_fields` when it is resolved."""
-    fields = {"state": state}
-    if state == RESOLVED:
-        for name, source in pack.settings.stackflow.resolve_fields.items():
-            text, warnings = render(source, "", "stackflow.resolve_fields." + name,
-                                    template_values(pack, pair))
-            log.warnings += warnings
-            if text:  # nothing is better than half a template
-                fields[name] = text
-    return fields
+        pack.stackflow.add_note(number, context.note)
 
 
 def patch(pack: Pack, record: StackFlowIncident, fields: Dict[str, Any]) -> StackFlowIncident:
-    """Write fields of a record; returns it as it is then."""
+    """Write fields of a record; returns it as it is then.
+
+    No page shows which steps of states are allowed: some may lead by way of in_progress alone, so
+    that is tried where a resolve is refused and nobody else changed the state.
+    """
     try:
         return pack.stackflow.update(record.number, fields)
     except ConflictError:
-        if fields.get("state") != RESOLVED or not _still(pack, record):
+        state = pack.stackflow.incident(record.number).state
+        if fields.get("state") != RESOLVED or state != record.state or (
+                state in DONE_STATES + (IN_PROGRESS,)):
             raise
-        # No page shows which steps are allowed: some may lead by way of in_progress alone.
         pack.stackflow.update(record.number, {"state": IN_PROGRESS})
         return pack.stackflow.update(record.number, fields)
-
-
-def _still(pack: Pack, record: StackFlowIncident) -> bool:
-    """Whether a record that refused a step is as it was read, and was not in progress."""
-    state = pack.stackflow.incident(record.number).state
-    return state == record.state != IN_PROGRESS and state not in DONE_STATES
 
 
 def create_record(pack: Pack, pair: Pair, write: str, log: WriteLog) -> None:
@@ -93,15 +78,17 @@ def create_record(pack: Pack, pair: Pair, write: str, log: WriteLog) -> None:
     """
     incident, old, created = pair.incident, pair.record, None
     assert incident is not None
-    owner = owner_of_mark(pack, incident.id, live=old is not None) if write == REPLACE else None
+    owner = owner_of_mark(pack, incident.id, live=True) if write == REPLACE else None
     if owner is not None:
         log.found.append("%s was created for it" % owner)
     else:
+        fields, warnings = new_record(pack, pair)
+        log.warnings += warnings
         try:
-            created = pack.stackflow.create(_new_record(pack, pair, log))
+            created = pack.stackflow.create(fields)
         except OutcomeUnknownError:
-            _wait_for_search(pack, incident.id, live=old is not None)
-            raise  # the next try looks for the mark first
+            pack.clock.sleep(CACHED.total_seconds())
+            raise  # the next try looks for the mark first, which the search knows by now
         owner = _settle_race(pack, incident.id, created)
         log.add(write, "created %s in StackFlow" % owner)
     pack.links.join(incident.id, owner)
@@ -111,19 +98,10 @@ def create_record(pack: Pack, pair: Pair, write: str, log: WriteLog) -> None:
         pack.links.write(pair.link._replace(successor=owner, expects=None, there=there,
                                             here=dict(pair.link.here, state=old.state)))
     whole = created is not None and created.is_complete and created.number == owner
-    pair.stored = pack.links.read(owner)[0]
+    pair.stored = pack.links.read(owner)
     pair.record = created if whole else pack.stackflow.incident(owner)
     pair.link = (pair.stored or Link(owner))._replace(pagerduty_id=incident.id, target=None)
     pair.follows = pair.reopened = False
-
-
-def _wait_for_search(pack: Pack, incident_id: str, live: bool) -> None:
-    """Wait until the search finds a record that may have been created just now, or must know that
-    there is none.
-    """
-    end = pack.clock.monotonic() + CACHED.total_seconds()
-    while pack.clock.monotonic() < end and owner_of_mark(pack, incident_id, live) is None:
-        pack.clock.sleep(PAUSE)
 
 
 def _settle_race(pack: Pack, incident_id: str, created: StackFlowIncident) -> str:
@@ -137,24 +115,3 @@ def _settle_race(pack: Pack, incident_id: str, created: StackFlowIncident) -> st
         pack.stackflow.add_note(number, "Duplicate of %s" % first)
         pack.stackflow.update(number, {"state": "cancelled"})
     return first
-
-
-def _new_record(pack: Pack, pair: Pair, log: WriteLog) -> Dict[str, Any]:
-    settings, incident = pack.settings, pair.incident
-    assert incident is not None
-    entry = entry_of_service(settings, incident.service_id)
-    shipped = "%s\n\nPagerDuty service: %s\nUrgency: %s" % (incident.title, incident.service_name,
-                                                            incident.urgency)
-    text, warnings = render(settings.templates.description, shipped, "templates.description",
-                            template_values(pack, pair))
-    log.warnings += warnings
-    fields: Dict[str, Any] = {
-        "short_description": incident.title or "PagerDuty incident %s" % incident.id,
-        "description": "%s\n\nPagerDuty incident: %s\n%s" % (text, incident.html_url,
-                                                             mark(incident.id)),
-        "priority": priority_for(settings, incident.priority, incident.urgency)}
-    if entry is not None:
-        fields["assignment_group"] = entry.assignment_group
-        if entry.category:
-            fields["category"] = entry.category
-    return fields

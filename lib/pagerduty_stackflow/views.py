@@ -29,7 +29,7 @@ def get_incident(pack: Pack, incident_id: str) -> Dict[str, Any]:
     if not is_stackflow_number(incident_id):
         incident = find_incident(pack, incident_id)
         number = next(iter(numbers_of(pack, incident_id)), None) if incident else None
-    link = pack.links.read(number)[0] if number else None
+    link = pack.links.read(number) if number else None
     record = find_record(pack, number) if number else None
     if incident is None and link is not None:
         incident = linked_incident(pack, link)

@@ -8,7 +8,10 @@ walk can be set on deliberately broken copies of `decide`.
 from __future__ import annotations
 
 import itertools
-from typing import Any, Iterable, Iterator, NamedTuple, Optional, Tuple
+import random
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
+
+from pagerduty_stackflow.fields import Field, exactly
 
 STATES = ("new", "in_progress", "on_hold", "pending_customer", "pending_vendor", "resolved",
           "closed", "cancelled")
@@ -16,18 +19,28 @@ DONE = ("resolved", "closed", "cancelled")
 FINAL = ("closed", "cancelled")
 KINDS = ("new", "in_progress", "resolved", "closed")
 """A state of each kind."""
-SERVICES = {"A group": "A", "B group": "B", "nobody's": None}
+SERVICES = {"A group": "A", "B group": "B", "C group": "C", "nobody's": None}
 STACKFLOW, PAGERDUTY = "stackflow", "pagerduty"
 ROUNDS = 2
 PLACES = {"same": ("A group", "A"), "regrouped": ("B group", "A"), "moved": ("A group", "B"),
           "both": ("B group", "C"), "unroutable": ("nobody's", "A"), "away": ("A group", "X"),
-          "away and regrouped": ("B group", "X")}
-"""Group and service now; both sides were with A at the last look. Nobody mapped service X."""
+          "away and regrouped": ("B group", "X"), "unroutable, moved": ("nobody's", "B"),
+          "default": ("nobody's", "D"), "unknown": ("B group", None),
+          "both the same": ("B group", "B")}
+"""Group and service now. Both sides were with A at the last look, but that the incident was on D,
+which pages for groups without an entry, or on no known service. Nobody mapped service X.
+"""
+GROUPS = {service: group for group, service in SERVICES.items()}
+WINNERS = {"title": STACKFLOW, "priority": PAGERDUTY}
+FIELDS = tuple(Field(name, lambda record: None, lambda incident: None, exactly, winner=winner)
+               for name, winner in WINNERS.items())
+"""Two fields that both sides hold as plain values, which the walk plants into the table."""
 
 
 class Start(NamedTuple):
     """One situation, in words; ``reopened`` names the side that people reopened, ``other``: whether
-    the other side was resolved since as well, "earlier" or "later" than that.
+    the other side was resolved since as well, "earlier" or "later" than that. ``changed``: the
+    sides that show new values of both planted fields, and ``direction`` that of these.
     """
 
     seen_here: Optional[str]
@@ -43,12 +56,49 @@ class Start(NamedTuple):
     bidirectional: bool
     auto_acknowledge: bool
     pages: bool
+    force: bool = False
+    changed: Tuple[str, ...] = ()
+    direction: str = "none"
 
 
 def starts() -> Iterator[Start]:
     """Every situation that can be. All states of a record beside an unchanged place; beside a
     changed one, and for followers, one state of each kind.
     """
+    for start in _starts():
+        yield start
+        if start.there in (None, "resolved") and start.here == "new" and not start.follows:
+            yield start._replace(force=True)
+        if _holds_values(start):
+            for changed in ((STACKFLOW,), (PAGERDUTY,), (STACKFLOW, PAGERDUTY)):
+                for direction in ("none", "to_pagerduty", "to_stackflow", "both"):
+                    yield start._replace(changed=changed, direction=direction)
+            yield start._replace(changed=(STACKFLOW, PAGERDUTY, "alike"), direction="both")
+
+
+def _holds_values(start: Start) -> bool:
+    """Situations enough to meet each write of a state and a place beside a changed value."""
+    return bool(start.seen_here == "new" and start.seen_there == "triggered" and start.there and
+                start.here in ("new", "resolved") and start.person == "nobody" and
+                start.auto_acknowledge and start.bidirectional and not start.follows and
+                start.there != "merged" and start.expected is None)
+
+
+def mixed(all_starts: Iterable[Start]) -> List[Start]:
+    """The same in an order in which every kind comes early: then few tell that a rule is broken."""
+    kinds: Dict[Any, List[Start]] = {}
+    for start in all_starts:
+        kind = start._replace(seen_there=None, expected=None, person="", auto_acknowledge=True)
+        kinds.setdefault(kind, []).append(start)
+    order = random.Random(1)
+    for members in kinds.values():
+        order.shuffle(members)
+    rows = list(kinds.values())
+    order.shuffle(rows)
+    return [start for row in itertools.zip_longest(*rows) for start in row if start]
+
+
+def _starts() -> Iterator[Start]:
     switches = (True, False)
     changes = ((None, None), (STACKFLOW, None), (STACKFLOW, "earlier"), (STACKFLOW, "later"),
                (PAGERDUTY, None), (PAGERDUTY, "earlier"), (PAGERDUTY, "later"))
@@ -79,11 +129,16 @@ def _may_change(here: Optional[str], there: Optional[str], reopened: Optional[st
 def _can_be(start: Start) -> bool:
     here_done, there_done = start.here in DONE, start.there in ("resolved", "merged", None)
     if start.there in ("merged", None) and (
-            start.follows or start.reopened or start.place != "same" or start.expected):
+            start.follows or start.reopened or start.expected or start.place != "same" and not (
+                start.there is None and start.seen_here and start.place == "regrouped")):
+        return False
+    if start.expected and start.seen_there is None or start.expected == "move" and (
+            start.place not in ("same", "regrouped", "moved", "both", "away and regrouped",
+                                "both the same")):
         return False
     if start.there is None and start.seen_there is not None:
         return False  # it counts as it was seen
-    if start.place != "same" and not (start.seen_here and start.seen_there):
+    if start.place != "same" and start.there and not (start.seen_here and start.seen_there):
         return False
     if here_done and start.person != "nobody":
         return False
@@ -94,8 +149,7 @@ def _can_be(start: Start) -> bool:
         return start.reopened == STACKFLOW or start.there in (None, "merged")
     if start.seen_there == "resolved" and here_done and not there_done:
         return start.reopened == PAGERDUTY
-    return not (start.expected and start.seen_there is None or start.expected == "move" and (
-        start.place not in ("same", "regrouped", "moved")))
+    return True
 
 
 def given(decide: Any, start: Start) -> Tuple[Any, Any, Any]:
@@ -104,7 +158,8 @@ def given(decide: Any, start: Start) -> Tuple[Any, Any, Any]:
     people = {"nobody": "", "seen": "jane", "another": "robin"}
     seen_here = {"state": start.seen_here, "place": "A group", "acknowledgement": "jane"} if (
         start.seen_here) else {}
-    seen_there = {"state": start.seen_there, "place": "A"} if start.seen_there else {}
+    before = service if start.place in ("default", "unknown") else "A"
+    seen_there = {"state": start.seen_there, "place": before} if start.seen_there else {}
     expected = {None: {}, "move": {(PAGERDUTY, "place"): "B"}}.get(
         start.expected, {(PAGERDUTY, "state"): start.expected})
     here = there = None
@@ -112,44 +167,58 @@ def given(decide: Any, start: Start) -> Tuple[Any, Any, Any]:
         here = {"state": start.here, "place": group, "acknowledgement": people[start.person]}
     if start.there not in (None, "merged"):
         there = {"state": start.there, "place": service}
+    for side in (seen_there, there or {}):
+        if service is None:
+            side.pop("place", None)
+    for name in WINNERS if start.changed else ():
+        for side, seen, shown in ((STACKFLOW, seen_here, here), (PAGERDUTY, seen_there, there)):
+            seen[name] = "old"
+            shown[name] = "new" + (" of " + side) * ("alike" not in start.changed) if (
+                side in start.changed) else "old"
     reopened = frozenset([start.reopened]) if start.reopened else frozenset()
     other = {STACKFLOW: PAGERDUTY, PAGERDUTY: STACKFLOW, None: None}[start.reopened]
     later = {None: None, "earlier": start.reopened, "later": other}[start.other]
     now = decide.Now(here, there, start.there == "merged", start.follows, reopened,
                      frozenset([other]) if start.other else frozenset(), later,
-                     SERVICES[group], service != "X")
+                     SERVICES[group], service != "X", service == "D")
     return decide.Seen(seen_here, seen_there, expected), now, decide.Policy(
-        start.bidirectional, start.auto_acknowledge, start.pages)
+        start.bidirectional, start.auto_acknowledge, start.pages, start.force,
+        {name: start.direction for name in WINNERS})
 
 
 def carry_out(decide: Any, seen: Any, now: Any, decision: Any) -> Tuple[Any, Any]:
     """Both sides, and what is seen of them, once a decision is written and remembered."""
     here, there = dict(now.here or {}), dict(now.there or {})
+    for (side, name), value in decision.values.items():
+        (here if side == STACKFLOW else there)[name] = value
     for write in decision.pagerduty:
+        if write == "set_values":
+            continue
         there["state"] = {"trigger": "triggered", "acknowledge": "acknowledged",
                           "resolve": "resolved", "move": "triggered"}[write]
         if write in ("trigger", "move"):
-            there["place"] = now.service or "default"
+            there["place"] = now.service or "D"
+        if write == "trigger":
+            there.update((name, here[name]) for name in WINNERS if name in here)
     for write in decision.stackflow:
         if write in ("create", "replace"):
-            groups = {"A": "A group", "B": "B group", "C": "C group"}
-            here = {"state": "new", "acknowledgement": "",
-                    "place": groups.get(there.get("place", ""), "A group")}
+            here = dict(there, state="new", acknowledgement="",
+                        place=GROUPS.get(there.get("place", ""), "A group"))
         elif write == "regroup":
-            here["place"] = {"A": "A group", "B": "B group", "C": "C group"}[there["place"]]
-        else:
+            here["place"] = GROUPS[there["place"]]
+        elif write != "set_values":
             here["state"] = write
     new_here = {name: value for name, value in here.items()
                 if (STACKFLOW, name) not in decision.kept}
     new_there = {name: value for name, value in there.items()
                  if (PAGERDUTY, name) not in decision.kept}
-    services = dict(SERVICES, **{"C group": "C"})
     triggered = "trigger" in decision.pagerduty
     moved_on = now._replace(
         here=here or None, there=there or None, reopened=frozenset(), resolved=frozenset(),
-        later=None, service=services[here["place"]] if here else None,
-        follows=now.follows and not triggered)
-    if not decision.writes and decision.kept:  # it stays as new as it was
+        later=None, service=SERVICES[here["place"]] if here else None,
+        follows=now.follows and not triggered, is_mapped=there.get("place") != "X",
+        is_default=there.get("place") == "D")
+    if (PAGERDUTY, "state") in decision.kept:  # it stays as new as it was
         moved_on = moved_on._replace(reopened=now.reopened, resolved=now.resolved, later=now.later)
     base = {} if triggered else seen.there
     return decide.Seen(dict(seen.here, **new_here), dict(base, **new_there)), moved_on
@@ -172,17 +241,22 @@ def check(decide: Any, start: Start) -> None:
     seen, now, policy = given(decide, start)
     first = decide.decide(seen, now, policy)
     try:
-        assert first.reason
         _nobody_is_harmed(start, first)
+        _reason_says_why(start, first)
         end_seen, end, last = end_of(decide, seen, now, policy)
         if now.merged:
             assert not first.writes and not first.in_sync
+            assert carry_out(decide, seen, now, first)[0].here == seen.here
             return
         _ends_where_people_left_it(start, first, end, last)
-        if start.here and start.there:
-            _place_is_right(start, now, first, end, last)
+        if start.here:
             _acknowledgement_is_right(start, first)
-        _later_is_no_worse(decide, start, seen, now, first)
+        if start.here and start.there:
+            _place_is_right(start, first, end, last)
+            _both_open_is_right(start, first)
+            _later_is_no_worse(decide, start, seen, now, first)
+        if start.changed:
+            _values_are_right(decide, start, first, (end_seen, end, policy))
     except AssertionError as wrong:
         raise AssertionError("%s\n%r\n%r" % (wrong, start, first)) from None
 
@@ -209,7 +283,44 @@ def _nobody_is_harmed(start: Start, first: Any) -> None:
         assert start.here is None and start.there in ("triggered", "acknowledged")
     if start.here in ("on_hold", "pending_customer", "pending_vendor", "in_progress"):
         assert "in_progress" not in writes
+    if start.here in DONE or start.there in (None, "resolved", "merged"):
+        assert "set_values" not in writes
+    assert first.opens == bool({"trigger", "create"} & set(writes))
     assert not first.in_sync or not writes and start.there not in ("merged", None)
+
+
+def _reason_says_why(start: Start, first: Any) -> None:
+    """The reason names the side whose change is carried over, and what holds one back."""
+    writes, reason = set(first.writes), first.reason
+    assert reason
+    if "set_values" in writes:
+        assert reason == "changed: priority, title"
+        assert {PAGERDUTY: "set_values" in first.pagerduty,
+                STACKFLOW: "set_values" in first.stackflow} == {
+                    side: any(side == to for to, _ in first.values)
+                    for side in (PAGERDUTY, STACKFLOW)}
+    elif first.stackflow and not first.pagerduty:
+        assert "PagerDuty" in reason and "StackFlow" not in reason
+    elif first.pagerduty and not first.stackflow:
+        assert "StackFlow" in reason or start.force
+    for write, word in (("resolve", "resolved"), ("resolved", "resolved"), ("move", "handed"),
+                        ("regroup", "moved"), ("acknowledge", "person"),
+                        ("in_progress", "acknowledged")):
+        if {write} == writes and start.here not in DONE + (None,) or write == "resolve" in writes:
+            assert word in reason
+    opens = start.reopened and start.other != "later"
+    if writes & {"trigger", "in_progress", "replace"} and opens:
+        assert "reopened in" in reason and ("old record" in reason) == ("replace" in writes)
+    elif start.force and start.there == "resolved":
+        assert "asked for" in reason
+    if {"trigger", "acknowledge"} <= writes:
+        assert "assigned to a person" in reason
+    if start.here and start.there and not writes:
+        both_open = start.here not in DONE and start.there not in ("resolved", "merged")
+        assert not both_open or (reason == "in sync") == first.in_sync
+        held = not first.in_sync and start.there != "merged" and not first.unroutable
+        assert held == ("in PagerDuty, but bidirectional_sync is off" in reason)
+        assert not first.unroutable or "no entry" in reason
 
 
 def _ends_where_people_left_it(start: Start, first: Any, end: Any, last: Any) -> None:
@@ -224,16 +335,14 @@ def _ends_where_people_left_it(start: Start, first: Any, end: Any, last: Any) ->
         return
     here_done, there_done = start.here in DONE, start.there == "resolved"
     if start.there is None:
-        assert ("trigger" in first.pagerduty) == (not here_done and start.pages)
+        assert ("trigger" in first.pagerduty) == (not here_done and (start.pages or start.force))
         return
-    reopened = start.reopened and start.other != "later"
+    opens = bool(start.reopened and start.other != "later" or start.force)
     if here_done == there_done:
         assert end.here["state"] == start.here or "in_progress" in first.stackflow
         assert first.in_sync or not here_done
         assert (end.there["state"] == "resolved") == there_done
-        return
-    opens = bool(reopened)
-    if start.follows and here_done and not (opens and start.here == "resolved"):
+    elif start.follows and here_done and not (opens and start.here == "resolved"):
         assert not first.writes and first.in_sync
     elif not start.bidirectional and (there_done != opens):
         assert not first.writes and not first.in_sync
@@ -241,63 +350,138 @@ def _ends_where_people_left_it(start: Start, first: Any, end: Any, last: Any) ->
         assert (end.here["state"] not in DONE, end.there["state"] != "resolved") == (opens, opens)
         assert last.in_sync or last.unroutable
         assert ("replace" in first.stackflow) == (opens and start.here in FINAL)
+        if "replace" in first.stackflow:
+            assert ("in_progress" in first.stackflow) == (start.there == "acknowledged")
 
 
-def _place_is_right(start: Start, now: Any, first: Any, end: Any, last: Any) -> None:
+def _place_is_right(start: Start, first: Any, end: Any, last: Any) -> None:
     """Group and service stand for each other where both are mapped: as the side says that changed,
-    PagerDuty where both did. A follower stays where it is.
+    PagerDuty where both did; a move that nobody has seen yet is done to its end. A follower stays
+    where it is.
     """
-    if start.follows:
-        assert not {"move", "regroup"} & set(first.writes)
+    if start.follows or start.place == "unknown":
+        assert not {"move", "regroup"} & set(first.writes) and not first.unroutable
         return
     both_open = start.here not in DONE and start.there != "resolved"
-    assert not both_open or first.unroutable == (start.place == "unroutable")
-    if not both_open or start.expected or not (start.seen_here and start.seen_there):
+    reopened = "in_progress" in first.stackflow and start.reopened == PAGERDUTY and (
+        "replace" not in first.stackflow)
+    moved, regrouped = _changed_place(start)
+    if not (both_open or reopened):
+        assert not {"move", "regroup"} & set(first.writes) and not first.unroutable
         return
-    moved = start.place in ("moved", "both") and start.bidirectional
-    regrouped = start.place in ("regrouped", "both", "away and regrouped") and not moved
+    nowhere = start.place.startswith("unroutable") and not (moved and start.bidirectional)
+    assert first.unroutable == nowhere
+    if not (start.seen_here and start.seen_there):
+        return
     assert ("regroup" in first.stackflow) == moved
     assert ("move" in first.pagerduty) == regrouped
-    if moved or regrouped:
-        assert end.service == end.there["place"] and last.in_sync or not start.bidirectional
+    if both_open and (moved or regrouped):
+        assert end.service == end.there["place"] and last.in_sync
         assert "acknowledge" not in first.writes
 
 
-def _acknowledgement_is_right(start: Start, first: Any) -> None:
-    """Once for a new assignee, beside an unchanged team; and from PagerDuty where nobody has the
-    record.
-    """
-    both_open = start.here not in DONE and start.there != "resolved"
-    if not both_open or start.place != "same" or start.expected == "move":
-        return
-    new = start.person == "another" or start.person == "seen" and not (
+def _changed_place(start: Start) -> Tuple[bool, bool]:
+    """Whether the place of PagerDuty counts, and whether that of StackFlow does."""
+    service = PLACES[start.place][1]
+    moving = start.expected == "move"
+    moved = start.bidirectional and start.place in ("moved", "both", "unroutable, moved") and (
+        not moving or service != "B")
+    if moving:
+        return moved, service in ("A", "B")
+    return moved, start.place in ("regrouped", "both", "away and regrouped") and not moved
+
+
+def _is_new(start: Start) -> bool:
+    """Whether a person was assigned since the last look."""
+    return start.person == "another" or start.person == "seen" and not (
         start.seen_here and start.seen_there)
-    assert ("acknowledge" in first.pagerduty) == (
-        start.there == "triggered" and new and start.auto_acknowledge)
-    taken = start.person == "nobody" or not start.auto_acknowledge
-    wanted = (start.there == "acknowledged" and start.seen_there != "acknowledged" and
-              start.expected != "acknowledged" and start.here == "new" and taken)
-    assert ("in_progress" in first.stackflow) == (wanted and start.bidirectional)
-    assert first.in_sync == (not wanted and not first.writes)
+
+
+def _acknowledgement_is_right(start: Start, first: Any) -> None:
+    """Once for a new assignee, unless the incident was handed to another team at that."""
+    if start.here in DONE or start.there == "acknowledged" or (
+            start.there == "resolved" and "trigger" not in first.pagerduty) or (
+            "trigger" not in first.pagerduty and start.there is None):
+        assert "acknowledge" not in first.writes
+        return
+    group, service = PLACES[start.place]
+    handed_over = start.seen_here and group != "A group" and (
+        start.there is None or SERVICES[group] != service)
+    wanted = _is_new(start) and start.auto_acknowledge and not handed_over and not (
+        {"move", "regroup"} & set(first.writes))
+    assert ("acknowledge" in first.pagerduty) == wanted
+
+
+def _both_open_is_right(start: Start, first: Any) -> None:
+    """An acknowledgement from PagerDuty counts where nobody has the record; and in sync is what
+    nothing is left to do for.
+    """
+    if start.here in DONE or start.there == "resolved":
+        return
+    nobody = start.person == "nobody" or not start.auto_acknowledge
+    taken = (start.there == "acknowledged" and start.seen_there != "acknowledged" and
+             start.expected != "acknowledged" and start.here == "new" and nobody)
+    assert ("in_progress" in first.stackflow) == (
+        taken and start.bidirectional and "move" not in first.writes)
+    held = not start.bidirectional and (taken or _changed_place(
+        start._replace(bidirectional=True))[0] and not start.follows and bool(start.seen_there))
+    assert first.in_sync == (not held and not first.writes and not first.unroutable)
 
 
 def _later_is_no_worse(decide: Any, start: Start, seen: Any, now: Any, first: Any) -> None:
     """A change that a setting held back is carried over once the setting is on again; and a place
     that was changed while the pair was resolved, once it is open again.
     """
-    on = decide.Policy(True, start.auto_acknowledge, start.pages)
-    if not (start.bidirectional or first.writes) and start.here and start.there and (
-            start.seen_here and start.seen_there and not start.expected):
+    if not (start.seen_here and start.seen_there) or start.expected:
+        return
+    on = decide.Policy(True, start.auto_acknowledge, start.pages, start.force, dict.fromkeys(
+        WINNERS, start.direction))
+    moved, regrouped = _changed_place(start._replace(bidirectional=True))
+    if not start.bidirectional and set(first.writes) <= {"acknowledge"}:
         late = decide.decide(*carry_out(decide, seen, now, first), on)
-        assert set(late.writes) == set(decide.decide(seen, now, on).writes)
-    if start.here == "resolved" and start.there == "resolved" and not start.follows and (
-            start.seen_here and start.seen_there and not start.expected):
+        wanted = set(decide.decide(seen, now, on).writes) - set(first.writes)
+        assert set(late.writes) - {"in_progress"} == wanted - {"in_progress"}
+        assert first.writes or set(late.writes) == wanted
+    if not start.bidirectional and "move" in first.writes:
         then_seen, then = carry_out(decide, seen, now, first)
+        back = then._replace(here=dict(then.here, place="A group"), service="A")
+        assert decide.decide(then_seen, back, on).pagerduty == ("move",)
+    then_seen, then = carry_out(decide, seen, now, first)
+    if (then.here["state"], then.there["state"]) == ("resolved", "resolved") and not start.follows:
         again = then._replace(there=dict(then.there, state="triggered"),
-                              reopened=frozenset([PAGERDUTY]))
+                              reopened=frozenset([PAGERDUTY]), resolved=frozenset())
         late = decide.decide(then_seen, again, on)
-        assert ("regroup" in late.writes) == (start.place in ("moved", "both"))
-        assert ("move" in late.writes) == (start.place in ("regrouped", "away and regrouped"))
+        assert ("regroup" in late.writes) == moved
+        assert ("move" in late.writes) == regrouped
+
+
+def _values_are_right(decide: Any, start: Start, first: Any, end: Tuple[Any, Any, Any]) -> None:
+    """Both sides end with the value of the side that changed, and of the winner where both did; a
+    pair that is resolved gets it once it is open again.
+    """
+    if {"trigger", "replace"} & set(first.writes):
+        return
+    seen, now, policy = end
+    if "resolved" in (now.here["state"], now.there["state"]):
+        again = now._replace(there=dict(now.there, state="triggered"), later=None,
+                             reopened=frozenset([PAGERDUTY]), resolved=frozenset())
+        seen, now, _ = end_of(decide, seen, again, policy)
+    allowed = {"both": {STACKFLOW, PAGERDUTY}, "to_pagerduty": {STACKFLOW},
+               "to_stackflow": {PAGERDUTY}, "none": set()}[start.direction]
+    sources = allowed & set(start.changed)
+    if "alike" in start.changed:
+        assert "set_values" not in first.writes
+        return
+    for name, winner in WINNERS.items():
+        value = "new of " + (winner if len(sources) > 1 else min(sources, default=""))
+        if sources:
+            assert now.here[name] == now.there[name] == value
+        else:
+            assert now.here[name].endswith(STACKFLOW) == (STACKFLOW in start.changed)
+            assert now.there[name].endswith(PAGERDUTY) == (PAGERDUTY in start.changed)
+    if PAGERDUTY in allowed:  # later it is changed there alone
+        newer = now._replace(there=dict(now.there, title="newer"))
+        assert decide.decide(seen, newer, policy).values == {(STACKFLOW, "title"): "newer"}
 
 
 def walk(decide: Any, situations: Iterable[Start]) -> int:

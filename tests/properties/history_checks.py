@@ -56,7 +56,8 @@ class Checks:
             if incident is None:
                 if not done and record["priority"] in PAGING and self._pages(record):
                     yield "%s is open and nobody was paged" % thread.number
-            elif not done and not incident.open and self._pages(record):
+            elif not done and not incident.open and self._pages(record) and not (
+                    self._limits.stands_on_earlier(thread)):
                 yield "%s is %s, %s is resolved" % (thread.number, record["state"], incident.id)
             elif done and incident.open and incident.service_id in mapped and not (
                     self._limits.out_of_sight(thread, last_word(thread)) or

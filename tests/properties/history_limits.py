@@ -40,6 +40,13 @@ class Limits:
             moves[-2] < look.position < moves[-1] and look.number in (None, thread.number)
             for look in self._diary.looks)
 
+    def stands_on_earlier(self, thread: Thread) -> bool:
+        """An earlier incident that people opened again stands for a record whose next one was not
+        triggered, as the run was killed.
+        """
+        incidents = self._world.pagerduty.account.incidents
+        return any(incidents[one].open and incidents[one].reopened_at for one in thread.own)
+
     def _incident(self, thread: Thread) -> Any:
         return self._world.pagerduty.account.incidents[thread.incident]
 

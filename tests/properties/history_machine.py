@@ -10,6 +10,7 @@ from typing import Any, Callable, Dict, List, Optional
 from history_checks import Checks
 from history_diary import DONE, PACK, PERSON, Diary
 from history_people import GROUPS, WHICH, People, Step, step
+from history_upgrade import go_back
 from history_world import SIDES, VISIBLE, HistoryWorld, HttpHistoryWorld
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize
@@ -221,6 +222,13 @@ class Histories(People):
     def the_listener_goes_down_or_up(self, up: bool) -> None:
         self.world.listening = up
         self.say("the listener is %s" % ("up" if up else "down"))
+
+    @step(when=lambda self: not self.marks["upgrade"], now=st.booleans())
+    def the_pack_is_upgraded(self, now: bool) -> None:
+        """Until then, version 0.1.0 kept the links."""
+        if now and go_back(self.world, self.diary):
+            self.marks["upgrade"] += 1
+            self.say("the pack is upgraded from version 0.1.0")
 
     # The end.
 

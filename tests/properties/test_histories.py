@@ -63,6 +63,7 @@ def test_whatever_happens_every_invariant_holds(record_property):
     seen = run_all(Histories, HISTORIES)
     record_property("histories of at least 30 steps", seen["long"])
     record_property("histories with a crash", seen["crash"])
+    record_property("histories with an upgrade from version 0.1.0", seen["upgrade"])
     record_property("acts of people in histories", seen["acts"])
 
 

@@ -49,9 +49,10 @@ BUGS: Dict[str, Any] = {
     "what is older than the pack is paged by an event": (
         sync, "before_install", lambda _: always("")),
     "what is older than the pack is opened by the reconcile": (
-        reconcile.Walk, "_objection", lambda _: always("")),
+        reconcile.Run, "_objection", lambda _: always("")),
     "an incident without a link is not looked for": (
-        reconcile.Walk, "_settle_incident", lambda _: always(None)),
+        reconcile.Run, "_settle", lambda right: lambda run, number, incident_id: (
+            number == reconcile.NO_RECORD or right(run, number, incident_id))),
     "the link is not written": (Links, "write", lambda _: always(None)),
     "a place that was seen is not remembered": (sync, "seen_now", place_forgotten),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from action_site import HTML, REST_KEY, TOKEN, UNKNOWN_ID, UNKNOWN_NUMBER, ActionTestCase
 from resolve_incident import ResolveIncidentAction
 
-from pagerduty_stackflow import sync
+from pagerduty_stackflow import commands
 
 
 class ResolveIncidentTestCase(ActionTestCase):
@@ -28,7 +28,7 @@ class ResolveIncidentTestCase(ActionTestCase):
         late = self.event(number)
         self.stackflow.clock.advance(1)
         self.stackflow.reopen(number)
-        self.use_case(sync.trigger_incident, incident_id=number, incident=self.event(number))
+        self.use_case(commands.trigger_incident, incident_id=number, incident=self.event(number))
         self.succeed("already", incident_id=number, incident=late)
         self.assertEqual(self.incident(number).status, "triggered")
 

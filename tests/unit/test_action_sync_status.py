@@ -5,7 +5,7 @@ from __future__ import annotations
 from action_site import ERROR, HTML, REST_KEY, TOKEN, UNKNOWN_ID, UNKNOWN_NUMBER, ActionTestCase
 from sync_status import SyncStatusAction
 
-from pagerduty_stackflow import sync
+from pagerduty_stackflow import commands
 
 SHOWN = {"stackflow_id", "pagerduty_incident_id", "dedup_key", "stackflow", "pagerduty", "link",
          "stackflow_url", "pagerduty_url", "in_step", "reason", "would", "failures"}
@@ -60,7 +60,7 @@ class SyncStatusTestCase(ActionTestCase):
     def test_a_trigger_whose_incident_is_not_visible_yet_shows_that(self):
         number = self.record()
         self.pagerduty.disable_service(self.service)  # which drops it
-        self.use_case(sync.trigger_incident, incident_id=number, force=True)
+        self.use_case(commands.trigger_incident, incident_id=number, force=True)
         self.assertIn("PagerDuty shows no incident yet", self.show(number)["reason"])
 
     def test_a_pair_that_a_reconcile_could_not_repair_shows_why(self):

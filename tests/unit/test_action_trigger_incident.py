@@ -9,7 +9,7 @@ import requests
 from action_site import GROUP, HTML, TOKEN, UNKNOWN_ID, UNKNOWN_NUMBER, ActionTestCase
 from trigger_incident import TriggerIncidentAction
 
-from pagerduty_stackflow import sync
+from pagerduty_stackflow import commands
 from pagerduty_stackflow.incidents import format_time
 
 
@@ -98,7 +98,7 @@ class TriggerIncidentTestCase(ActionTestCase):
         number = self.paged()
         incident = self.incident(number).id
         self.pagerduty.resolve(incident, self.person)
-        self.use_case(sync.set_stackflow_state, incident_id=incident, state="resolved")
+        self.use_case(commands.set_stackflow_state, incident_id=incident, state="resolved")
         self.stackflow.reopen(number)
         result = self.succeed("done", incident_id=number, incident=self.event(number))
         self.assertEqual(result["dedup_key"], self.dedup_key(number) + ":1")

@@ -80,7 +80,7 @@ def test_it_is_resolved_after_its_routing_key_was_rotated_too(kept):
 
 def test_it_is_resolved_by_the_key_of_the_default_service_that_opened_it():
     world, number = unanswered(default_pagerduty_service_id="P5678CD")
-    link = world.pack().links.read(number)[0]
+    link = world.pack().links.read(number)
     assert link.last_resort == fingerprint(world.database_key) != link.key_fingerprint
     world.stackflow.set_state(number, "resolved")
     world.wait(5)
@@ -101,7 +101,7 @@ def test_it_is_forgotten_once_it_is_resolved():
     world, number = unanswered()
     world.stackflow.set_state(number, "resolved")
     world.wait(5)
-    assert world.pack().links.read(number)[0].last_resort is None
+    assert world.pack().links.read(number).last_resort is None
     assert not [name for name in world.store.values if name.endswith(".last_resort")]
 
 
@@ -183,7 +183,7 @@ def test_the_link_is_that_of_the_pair_and_never_of_the_last_resort():
     world.wait(5)
     world.pagerduty.acknowledge(incident.id, world.kim)
     world.wait(5)
-    link = world.pack().links.read(number)[0]
+    link = world.pack().links.read(number)
     assert (link.pagerduty_id, link.dedup_key) == (incident.id, KEY + number)
     assert world.stackflow.incident(number)["state"] == "in_progress"
     assert sla.follow_escalation(world.pack(), number, RESOLUTION, {}).outcome == "already"

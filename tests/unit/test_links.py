@@ -41,7 +41,7 @@ def links_of():
     parts["here"] = parts["there"] = values
     parts["expects"] = st.none() | st.builds(Expected, st.text(), values, st.text())
     parts["number"] = st.just("INC1")
-    parts["last_resort"] = st.none()  # it has a key of its own
+    parts["last_resort"], parts["waiting"] = st.none(), st.just(False)  # they have their own keys
     return st.builds(Link, **parts)
 
 
@@ -49,17 +49,17 @@ def links_of():
 def test_a_link_is_read_as_it_was_written(link):
     site = Site()
     site.links.write(link)
-    assert site.links.read("INC1") == (link, False)
-    assert site.links.read("INC2") == (None, False)
+    assert site.links.read("INC1") == link
+    assert site.links.read("INC2") is None
 
 
 def test_neighbours_with_the_same_beginning_are_not_mistaken(site):
     for number in ("INC10", "INC1", "INC11"):
         site.links.write(OPENED._replace(number=number))
     site.links.wait("INC10")
-    assert site.links.read("INC1") == (OPENED, False)
-    assert site.links.read("INC10")[0].number == "INC10" and site.links.read("INC10")[1]
-    assert site.links.read("INC") == (None, False)
+    assert site.links.read("INC1") == OPENED
+    assert site.links.read("INC10").number == "INC10" and site.links.read("INC10").waiting
+    assert site.links.read("INC") is None
     site.links.join("Q0ABCDEF1", "INC7")
     assert site.links.numbers("Q0ABCDEF") == []
 
@@ -85,7 +85,7 @@ def test_many_neighbours_hide_nothing(site, monkeypatch, reverse):
 
     if reverse:
         monkeypatch.setattr(site.store, "list_values", other_order)
-    assert site.links.read("INC1") == (OPENED, True)
+    assert site.links.read("INC1") == OPENED._replace(waiting=True)
     assert site.links.numbers("Q0ABCDEF") == ["INC1"]
 
 
@@ -106,7 +106,7 @@ def test_one_look_is_one_call_of_the_datastore(site):
     "{\"version\": 1, \"expects\": {\"side\": \"pagerduty\"}}"])
 def test_a_value_that_somebody_spoilt_counts_as_lost(site, junk):
     site.put("link.INC1", junk)
-    assert site.links.read("INC1") == (None, False)
+    assert site.links.read("INC1") is None
 
 
 @pytest.mark.parametrize("stored", [
@@ -114,7 +114,7 @@ def test_a_value_that_somebody_spoilt_counts_as_lost(site, junk):
     "{\"version\": 1, \"pagerduty_id\": null, \"here\": null, \"expects\": null}"])
 def test_fields_that_are_absent_null_or_unknown_do_not_spoil_a_link(site, stored):
     site.put("link.INC1", stored)
-    assert site.links.read("INC1")[0] == Link("INC1")
+    assert site.links.read("INC1") == Link("INC1")
 
 
 PLACES = {"place": "Platform", "acknowledgement": "", "at": AT}
@@ -147,7 +147,7 @@ PLACES = {"place": "Platform", "acknowledgement": "", "at": AT}
           there={"state": "triggered"}, target="Q0"))])
 def test_a_link_of_the_first_version_counts_as_seen(site, stored, link):
     site.put("link.INC1", json.dumps(stored))
-    assert site.links.read("INC1") == (link, False)
+    assert site.links.read("INC1") == link
 
 
 def test_spoilt_numbers_of_an_incident_are_passed_over(site):
@@ -161,23 +161,23 @@ def test_an_incidents_own_number_comes_before_those_that_merges_brought(site):
     site.links.join("Q0ABCDEF", "INC1", True)
     site.links.join("Q0ABCDEF", "INC2", True)
     assert site.links.numbers("Q0ABCDEF") == ["INC1", "INC2"]
-    assert site.links.index("Q0ABCDEF") == (None, ["INC1", "INC2"])
+    assert site.links.index("Q0ABCDEF")[:2] == (None, ["INC1", "INC2"])
     site.links.join("Q0ABCDEF", "INC3")
     site.links.join("Q0ABCDEF", "INC3", True)
     assert site.links.numbers("Q0ABCDEF") == ["INC3", "INC1", "INC2"]
-    assert site.links.owner("Q0ABCDEF") == "INC3"
+    assert site.links.index("Q0ABCDEF").own == "INC3"
 
 
 def test_what_is_known_of_a_pair_expires_90_days_after_both_sides_closed(site):
     site.links.join("Q0ABCDEF", "INC1")
     site.links.write(OPENED)
     site.clock.advance(10 * EXPIRY)
-    assert site.links.read("INC1")[0] == OPENED and site.links.numbers("Q0ABCDEF") == ["INC1"]
+    assert site.links.read("INC1") == OPENED and site.links.numbers("Q0ABCDEF") == ["INC1"]
     site.links.write(CLOSED)
     site.clock.advance(EXPIRY - 1)
-    assert site.links.read("INC1")[0] == CLOSED and site.links.numbers("Q0ABCDEF") == ["INC1"]
+    assert site.links.read("INC1") == CLOSED and site.links.numbers("Q0ABCDEF") == ["INC1"]
     site.clock.advance(2)
-    assert site.links.read("INC1")[0] is None and site.links.numbers("Q0ABCDEF") == []
+    assert site.links.read("INC1") is None and site.links.numbers("Q0ABCDEF") == []
 
 
 @pytest.mark.parametrize("target", [None, "Q0ABCDEF", "Q0TARGET"])
@@ -185,7 +185,7 @@ def test_the_entry_that_leads_to_a_closed_pair_expires_with_it(site, target):
     link = CLOSED._replace(target=target)
     site.links.write(link)
     assert site.links.numbers(link.incident_id) == ["INC1"]
-    assert site.links.owner(link.incident_id) == (None if target == "Q0TARGET" else "INC1")
+    assert site.links.index(link.incident_id).own == (None if target == "Q0TARGET" else "INC1")
     site.clock.advance(EXPIRY + 1)
     assert site.links.numbers(link.incident_id) == []
 
@@ -205,27 +205,29 @@ def test_a_pair_is_closed_by_what_both_sides_show_once_the_expected_write_is_see
 def test_a_write_that_failed_leaves_the_link_as_it_was(site):
     site.links.write(OPENED._replace(expects=Expected(PAGERDUTY, {"state": "resolved"}, AT)))
     site.links.restore("INC1", OPENED)
-    assert site.links.read("INC1") == (OPENED, False)
+    assert site.links.read("INC1") == OPENED
     site.links.restore("INC1", None)
-    assert site.links.read("INC1") == (None, False)
+    assert site.links.read("INC1") is None
 
 
 def test_a_pair_that_is_opened_again_does_not_expire(site):
     site.links.write(CLOSED)
     site.links.write(OPENED)
     site.clock.advance(10 * EXPIRY)
-    assert site.links.read("INC1")[0] == OPENED
+    assert site.links.read("INC1") == OPENED
 
 
 def test_a_change_waits_for_its_pair_for_a_while(site):
     site.links.wait("INC1")
-    assert site.links.read("INC1") == (None, True)
+    assert site.links.read("INC1") is None
+    site.links.write(OPENED)
+    assert site.links.read("INC1").waiting
     site.links.stop_waiting("INC1")
     site.links.stop_waiting("INC1")
-    assert site.links.read("INC1") == (None, False)
+    assert not site.links.read("INC1").waiting
     site.links.wait("INC1")
     site.clock.advance(WAITING_EXPIRY + 1)
-    assert site.links.read("INC1") == (None, False)
+    assert not site.links.read("INC1").waiting
 
 
 def test_all_links_and_all_numbers_are_listed_whatever_else_is_stored(site):
@@ -249,9 +251,9 @@ def test_all_links_and_all_numbers_are_listed_whatever_else_is_stored(site):
 
 CALLS = [("read", "INC1"), ("write", OPENED), ("write", CLOSED), ("wait", "INC1"),
          ("stop_waiting", "INC1"), ("numbers", "Q0ABCDEF"), ("join", "Q0ABCDEF", "INC1"),
-         ("owner", "Q0ABCDEF"), ("index", "Q0ABCDEF"), ("restore", "INC1", OPENED),
+         ("index", "Q0ABCDEF"), ("restore", "INC1", OPENED),
          ("restore", "INC1", None), ("read_with_notes", "INC1"),
-         ("numbers_with_notes", "Q0ABCDEF"), ("remember_last_resort", "INC1", "f" * 16),
+         ("remember_last_resort", "INC1", "f" * 16),
          ("forget_last_resort", "INC1"), ("every",), ("every_number",)]
 
 
@@ -281,14 +283,14 @@ def test_every_name_can_be_a_key_of_the_datastore(site):
 
 def test_the_alert_of_last_resort_is_remembered_whoever_writes_the_link(site):
     site.links.remember_last_resort("INC1", "e" * 16)
-    assert site.links.read("INC1") == (None, False)
+    assert site.links.read("INC1") is None
     site.links.write(OPENED)
-    read, _ = site.links.read("INC1")
+    read = site.links.read("INC1")
     assert read == OPENED._replace(last_resort="e" * 16)
     site.links.write(OPENED._replace(unseen="up"))  # by a run that does not know of it
-    assert site.links.read("INC1")[0].last_resort == "e" * 16
+    assert site.links.read("INC1").last_resort == "e" * 16
     site.links.forget_last_resort("INC1")
     site.links.forget_last_resort("INC1")
     site.links.write(read)
-    assert site.links.read("INC1") == (OPENED, False)
+    assert site.links.read("INC1") == OPENED
     assert "last_resort" not in site.store.values[PREFIX + "link.INC1"][0]

@@ -5,7 +5,7 @@ one writes nothing.
 import itertools
 
 import pytest
-from drifts import CASEY, DRIFTS, LATER, Deaf, states
+from drifts import CASEY, DRIFTS, LATER, OUTSIDER, Deaf, states
 from interleaving import Interleaved
 from world import Crash
 
@@ -181,6 +181,34 @@ def test_a_row_that_an_events_run_overtook_is_no_reopening(world):
     assert world.reconcile()["done"] == []
     assert world.sf_writes(number) == ["resolved"]
     assert world.pd_writes() == ["trigger"]
+
+
+def test_a_row_that_is_older_than_the_last_look_is_not_remembered(world):
+    number, incident_id = world.pair()
+
+    def event():
+        world.run(2)
+        world.pagerduty.acknowledge(incident_id, world.casey)
+        world.act("set_stackflow_state", incident_id=incident_id, state="in_progress")
+    meanwhile(world, "GET /incidents?", lambda: meanwhile(world, "datastore", event))
+    assert world.reconcile()["done"] == []
+    link = Links(Datastore(world.store)).read(number)[0]
+    assert link.there["state"] == "acknowledged"
+    assert world.sf_writes(number) == ["in_progress"]
+
+
+def test_a_row_that_an_events_run_overtook_is_not_remembered(world):
+    number, incident_id = world.pair(person=CASEY)  # an acknowledgement that no look has shown
+
+    def event():
+        world.stackflow.assign(number, OUTSIDER)
+        world.act("acknowledge_incident", incident_id=number,
+                  incident=world.stackflow.incident(number))
+    meanwhile(world, "GET /prod/api/incidents?state=new", lambda: meanwhile(
+        world, "datastore", event))  # the list shows the person before
+    world.reconcile()
+    link = Links(Datastore(world.store)).read(number)[0]
+    assert link.here["acknowledgement"] == OUTSIDER
 
 
 def test_a_resolve_is_repeated_by_rest_when_it_is_not_visible_after_a_minute(world):

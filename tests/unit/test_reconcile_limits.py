@@ -12,7 +12,7 @@ from pagerduty_stackflow import commands, sync
 from pagerduty_stackflow.datastore import PREFIX
 from pagerduty_stackflow.errors import BadInputError, ConfigError, DatastoreError
 from pagerduty_stackflow.pack import Pack
-from pagerduty_stackflow.reconcile import OPEN_STATES, ROW_IS_FRESH, TIME_LIMIT, without_config
+from pagerduty_stackflow.reconcile import OPEN_STATES, TIME_LIMIT, without_config
 from pagerduty_stackflow.reconcile_report import LISTED, QUOTED
 from world import Crash, PackClock, World
 
@@ -110,6 +110,7 @@ def test_an_incident_whose_age_nobody_knows_is_not_opened(world):
     world.run(LATER)
     world.stackflow.faults.add("GET /prod/api/incidents", status=200, times=8,
                                body={"data": [record]})
+    world.stackflow.faults.add("GET /prod/api/incidents/" + number, status=200, body=record)
     result = world.reconcile()
     assert result["done"] == [] and world.pd_writes() == []
     failure, = result["failures"]
@@ -352,7 +353,7 @@ def test_a_row_that_waited_for_its_turn_is_read_again(world):
         if what == "PATCH /prod/api/incidents/" + pairs[0][0]:
             world.before_call = lambda what: None
             world.stackflow.set_state(pairs[1][0], "resolved")
-            world.run(ROW_IS_FRESH + 1)
+            world.run(4)
     world.before_call = hook
     result = world.reconcile()
     assert [entry["writes"] for entry in result["done"]] == [["in_progress"], ["resolve"]]

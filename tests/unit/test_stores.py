@@ -48,8 +48,8 @@ def test_the_first_run_is_remembered(site):
 @pytest.mark.parametrize("incident", ["INC1", "Q0ABCDEF"])
 def test_what_the_pack_wrote_on_an_incident_is_known_for_a_week(site, incident):
     def written():
-        return (site.links.read_with_notes(incident)[2] if incident == "INC1" else
-                site.links.numbers_with_notes(incident)[1])
+        return (site.links.read_with_notes(incident)[1] if incident == "INC1" else
+                site.links.index(incident).notes)
 
     site.links.write(CLOSED)
     site.links.join("Q0ABCDEF", "INC1")

@@ -29,7 +29,7 @@ def paged(world):
 
 
 def link_of(world, number):
-    return Links(Datastore(world.store)).read(number)[0]
+    return Links(Datastore(world.store)).read(number)
 
 
 def judged(world, side, payload):

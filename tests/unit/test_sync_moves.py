@@ -46,7 +46,7 @@ def check_moved(world, incident_id, times=1):
 
 
 def link_of(world, number):
-    return Links(Datastore(world.store)).read(number)[0]
+    return Links(Datastore(world.store)).read(number)
 
 
 def forget_links(world):

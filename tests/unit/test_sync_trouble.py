@@ -374,7 +374,7 @@ def test_a_run_whose_link_was_written_over_looks_again():
     world = World()
     race(world, acknowledge_beside_resolve, [1, 0] * 60)
     number = world.stackflow.incidents()[0]["number"]
-    link = Links(Datastore(world.store)).read(number)[0]
+    link = Links(Datastore(world.store)).read(number)
     assert link.here["state"] == "resolved" and link.closed
 
 
@@ -937,9 +937,11 @@ def search_behind(world, seconds=3.0):
     handle, created_at = world.stackflow.handle, {}
 
     def searched(request):
-        answer = handle(request)
-        for record in world.stackflow.incidents():
-            created_at.setdefault(record["number"], world.clock.now())
+        try:
+            answer = handle(request)
+        finally:
+            for record in world.stackflow.incidents():
+                created_at.setdefault(record["number"], world.clock.now())
         if request.one("q") is None:
             return answer
         end = world.clock.now() - timedelta(seconds=seconds)
