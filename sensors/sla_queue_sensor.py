@@ -7,7 +7,7 @@ from typing import Any, Dict
 from st2reactor.sensor.base import PollingSensor
 
 from pagerduty_stackflow.polling import Polling
-from pagerduty_stackflow.queue_poller import QueuePoller
+from pagerduty_stackflow.sla_queue import QueuePoller
 
 
 class SLAQueueSensor(PollingSensor):

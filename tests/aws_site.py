@@ -7,11 +7,13 @@ from __future__ import annotations
 import json
 import logging
 from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
 from unittest import mock
 
 import pytest
 
 from pagerduty_stackflow import settings
+from pagerduty_stackflow.sla_queue import QueuePoller
 from world import MemoryStore
 
 SECRET = "stackflow/integrations/pagerduty/api-key"
@@ -167,6 +169,13 @@ def make_config(url=None, auth=None, pagerduty=None, **config):
 def make_settings(*args, **options):
     """The settings of such a config."""
     return settings.load(make_config(*args, **options))
+
+
+def queue_poller(url, options):
+    """A poller of the queue at ``url``, with such settings."""
+    known = SimpleNamespace(sla=SimpleNamespace(queue_url=url), aws=options.aws, http=options.http,
+                            stackflow=options.stackflow)
+    return QueuePoller(SimpleNamespace(settings=known), mock.Mock(), logging.getLogger("queue"))
 
 
 def make_store(clock, encryption=True):

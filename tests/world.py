@@ -22,8 +22,8 @@ from dev.simulators.base import VirtualClock, run
 from dev.simulators.in_process import InProcess
 from dev.simulators.pagerduty import PagerDuty
 from dev.simulators.stackflow import StackFlow
-from pagerduty_stackflow import (commands, diagnosis, explain, levels, notes, prefilter, reconcile,
-                                 sending, settings, sla, sync, verification, views)
+from pagerduty_stackflow import (commands, diagnosis, explain, notes, prefilter, reconcile, sending,
+                                 settings, sla, sync, verification, views)
 from pagerduty_stackflow.datastore import Datastore
 from pagerduty_stackflow.dispatching import Dispatcher
 from pagerduty_stackflow.pack import Outcome, Pack
@@ -39,8 +39,7 @@ SF_HOST = "https://acme.stackflow.example"
 LISTENER = "https://st2.example"
 KeyValue = namedtuple("KeyValue", "name value")
 Run = namedtuple("Run", "rule action parameters payload")
-MODULES = (sync, commands, notes, levels, sla, reconcile, views, sending, diagnosis, explain,
-           verification)
+MODULES = (sync, commands, notes, sla, reconcile, views, sending, diagnosis, explain, verification)
 """Where the use cases are; each has the name of its action."""
 
 

@@ -29,10 +29,9 @@ SKIPPED = "skipped"
 
 
 class Pack:
-    """A client is made, and what it needs is imported, when it is used first: paging needs that of
-    events alone. None of them connects or reads a secret before its first call.
+    """Makes each client, and imports what it needs, at its first use: paging needs events alone.
 
-    ``say`` takes a line for whoever watches the run.
+    ``say`` takes a line for people who watch the run.
     """
 
     def __init__(self, settings: Settings, store: Store, clock: Optional[Clock] = None,
@@ -56,16 +55,12 @@ class Pack:
         from .credentials import Secrets
         return Secrets(self.settings, self.store, self.clock)
 
-    @property
-    def api_key(self) -> Callable[[bool], str]:
-        """Gives the REST key of PagerDuty; True: not from a cache."""
-        return self.secrets.api_key
-
     @cached_property
     def rest(self) -> RestClient:
         """PagerDuty's incidents."""
         from .pagerduty.rest import RestClient
-        return RestClient(self.settings, self.transport, self.api_key, self._before_note)
+        return RestClient(self.settings, self.transport, self.secrets.api_key,
+                          self._before_note)
 
     @cached_property
     def account(self) -> Account:
@@ -86,14 +81,13 @@ class Pack:
         return StackFlowClient(self.settings, self.transport, self.token, self._before_note)
 
     def urls(self, number: Optional[str], incident_id: Optional[str]) -> Dict[str, Optional[str]]:
-        """Where a person finds a record and a PagerDuty incident; null for one that is not known.
-        """
+        """Return where a person finds both incidents; null for one that is not known."""
         here, there = self.settings.stackflow.instance_url, self.settings.pagerduty.web_url
         return {"stackflow_url": number and record_url(here, number),
                 "pagerduty_url": incident_id and "%s/incidents/%s" % (there, incident_id)}
 
     def _before_note(self, incident_id: str, text: str) -> None:
-        """Nobody is asked about an echo while notes are not copied."""
+        """Store a note first; without copies of notes no echo matters."""
         if self.settings.sync_notes:
             self.note_marks.write_note(incident_id, text, self.clock.now())
 
@@ -115,8 +109,7 @@ class Outcome:
 
 
 def combined(outcomes: Sequence[Outcome]) -> Outcome:
-    """One report for several records: the most that happened to any, and all reasons and warnings.
-    """
+    """Return one report for several records, with all reasons and warnings."""
     best = min(outcomes, key=lambda one: (DONE, ALREADY, SKIPPED).index(one.outcome))
     return replace(best, reason="; ".join(dict.fromkeys(one.reason for one in outcomes)),
                    warnings=[warning for one in outcomes for warning in one.warnings])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import random
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
@@ -17,8 +18,6 @@ from .incidents import format_time, is_stackflow_number, note_digest, parse_time
 
 WRITTEN_EXPIRY = 7 * DAY
 """For the digest of a note that the pack wrote; PagerDuty repeats a webhook for 48 hours."""
-FLAG_EXPIRY = 600
-"""For the flag of a run; StackStorm ends a Python action after as many seconds."""
 LISTENER_EXPIRY = 600
 """For the announcement of a webhook listener."""
 CLAIM_EXPIRY = 120
@@ -26,6 +25,10 @@ CLAIM_EXPIRY = 120
 CLAIM_LOOKS, CLAIM_PAUSE = 8, 0.25
 """How often, and after how many seconds, a listener looks again at an earlier claim."""
 DISPATCHED = "dispatched"
+TURN = 0.2
+"""Seconds, more or less, between two looks at a lease of another run."""
+ACTION_SECONDS = 600
+"""StackStorm ends a Python action after so long: the lease of one that was killed ends then."""
 STARTING, WAITING, UNANSWERED = "starting", "waiting", "unanswered"
 """States of an escalation: the policy is to be started, people have time to answer, nobody did."""
 WEBHOOK_SECRET = "webhook_secret."
@@ -102,7 +105,7 @@ class Escalations(_Kept):
 
 
 class NoteMarks(_Kept):
-    """Which notes the pack wrote, and which it has copied or is copying."""
+    """Which notes the pack wrote, and which it has copied."""
 
     def write_note(self, incident_id: str, text: str, now: datetime) -> None:
         """Announce a note before the pack writes it, so that the filter knows its echo."""
@@ -110,23 +113,13 @@ class NoteMarks(_Kept):
         self._datastore.set(kind + incident_id + NOTE + note_digest(text), format_time(now),
                             WRITTEN_EXPIRY)
 
-    def note(self, name: str) -> Tuple[bool, List[str]]:
-        """Return whether a note is finished, and the flags of the runs that want to copy it."""
-        key = "note." + name
-        found = self._datastore.read(key)
-        return key in found, sorted(one[len(key) + 1:] for one in found if one != key)
+    def is_finished(self, name: str) -> bool:
+        """Return whether a note was copied, or is itself a copy."""
+        return self._datastore.value("note." + name) is not None
 
     def finish_note(self, name: str) -> None:
         """Remember that a note was copied, or is itself a copy."""
         self._datastore.set("note." + name, "1", EXPIRY)
-
-    def raise_flag(self, name: str, run: str) -> None:
-        """Announce that a run wants to copy a note."""
-        self._datastore.set("note.%s.%s" % (name, run), "1", FLAG_EXPIRY)
-
-    def lower_flag(self, name: str, run: str) -> None:
-        """Take back :meth:`raise_flag`."""
-        self._datastore.delete("note.%s.%s" % (name, run))
 
 
 class WebhookSecrets(_Kept):
@@ -221,22 +214,36 @@ class Leases(_Kept):
         super().__init__(datastore)
         self._held: Dict[str, str] = {}
 
-    def take(self, name: str, seconds: int, clock: Clock) -> Optional[str]:
-        """Take a lease; returns None, or when the lease of another run ends (ISO 8601).
+    def take(self, name: str, seconds: int, clock: Clock,
+             patience: float = 0.0) -> Optional[str]:
+        """Take a lease; returns None, or when the lease of another run ends (ISO 8601), if it still
+        holds after ``patience`` seconds.
 
-        The datastore has no compare-and-set. So a run writes a lease of its own and then looks for
-        others: of two that ask in the same moment, the later one sees both, and the first may too.
+        The datastore has no compare-and-set. So a run writes a lease of its own and holds it only
+        if it then sees no other. Of several that wait, the first by name keeps its lease.
         """
-        prefix, now = "lease.%s." % name, clock.now()
-        own, latest = prefix + os.urandom(8).hex(), now + timedelta(seconds=seconds)
-        self._datastore.set(own, format_time(latest), seconds)
-        for key, text in self._datastore.rows(prefix):
-            end = parse_time(text)
-            if key != own and end is not None and now < end <= latest:
+        prefix, until = "lease.%s." % name, clock.now() + timedelta(seconds=patience)
+        own, span = prefix + os.urandom(8).hex(), timedelta(seconds=seconds)
+        written = False
+        others: List[Tuple[str, str]] = []
+        while True:
+            now = clock.now()
+            if not written and not others:
+                self._datastore.set(own, format_time(now + span), seconds)
+                written = True
+            ends = {key: parse_time(text) for key, text in self._datastore.rows(prefix)}
+            others = [(key, format_time(end)) for key, end in sorted(ends.items())
+                      if key != own and end and now < end <= now + 2 * span]  # clocks differ
+            if written and not others:
+                self._held[name] = own
+                return None
+            if written and (now >= until or others[0][0] < own):
                 self._datastore.delete(own)
-                return text
-        self._held[name] = own
-        return None
+                written = False
+            if others and now >= until:
+                return others[0][1]
+            if others:
+                clock.sleep(TURN * random.uniform(0.5, 1.5))
 
     def release(self, name: str) -> None:
         """Give a lease back."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional, Sequence
+from datetime import datetime
+from typing import Any, Dict, Optional
 
 from .decide import DONE_STATES
 from .errors import BadInputError, NotFoundError
@@ -13,30 +14,21 @@ from .pack import Pack
 from .matching import find_incident, find_record, linked_incident, numbers_of
 from .reconcile import reconcile
 from .routing import entries_for, entries_of_group
-from .settings import ServiceMapping
 
 OPEN = "open"
 STATUSES = {OPEN: ("triggered", "acknowledged"), "triggered": ("triggered",),
             "acknowledged": ("acknowledged",), "resolved": ("resolved",)}
-ROW = ("stackflow_id", "pagerduty_incident_id", "title", "state", "status", "priority",
-       "assignment_group", "assigned_to", "service_name", "created_at")
 LIMIT = 25
 """Rows that a list shows at most."""
 
 
 def get_incident(pack: Pack, incident_id: str) -> Dict[str, Any]:
-    """Both sides as they are, and the link; NotFoundError where neither side has the incident.
-
-    ``stackflow`` and ``pagerduty`` are the two incidents, or null; ``link`` is what the pack
-    remembers of the pair; the URLs lead to where people see both.
-    """
+    """Show both sides, or null, and the link; NotFoundError if neither side has the incident."""
+    number: Optional[str] = incident_id
     incident: Optional[PagerDutyIncident] = None
-    if is_stackflow_number(incident_id):
-        number: Optional[str] = incident_id
-    else:
+    if not is_stackflow_number(incident_id):
         incident = find_incident(pack, incident_id)
-        numbers = numbers_of(pack, incident_id) if incident else []
-        number = numbers[0] if numbers else None
+        number = next(iter(numbers_of(pack, incident_id)), None) if incident else None
     link = pack.links.read(number) if number else None
     record = find_record(pack, number) if number else None
     if incident is None and link is not None:
@@ -44,18 +36,18 @@ def get_incident(pack: Pack, incident_id: str) -> Dict[str, Any]:
     if record is None and incident is None:
         raise NotFoundError("neither StackFlow nor PagerDuty knows %s" % incident_id,
                             "check the id")
-    known = {"stackflow_id": number, "pagerduty_incident_id": incident.id if incident else None,
-             "dedup_key": link.dedup_key if link else None,
-             "stackflow": dict(record.fields) if record else None,
-             "pagerduty": _shown(incident) if incident else None,
-             "link": shown_link(link) if link else None}
-    return dict(known, **pack.urls(number, incident.id if incident else None))
+    shown = {name: format_time(value) if isinstance(value, datetime) else value
+             for name, value in incident._asdict().items()} if incident else None
+    known_id = incident.id if incident else None
+    return dict(pack.urls(number, known_id), stackflow_id=number, pagerduty_incident_id=known_id,
+                dedup_key=link.dedup_key if link else None,
+                stackflow=dict(record.fields) if record else None, pagerduty=shown,
+                link=shown_link(link) if link else None)
 
 
 def sync_status(pack: Pack, incident_id: str) -> Dict[str, Any]:
-    """Show what :func:`get_incident` shows, and what a reconcile would do: whether the pair is
-    ``in_step`` and for which ``reason`` nothing is written, what it ``would`` write, and why it
-    could not (``failures``).
+    """Show both sides, the link and what a reconcile ``would`` write, or the ``reason`` why it
+    writes nothing.
     """
     shown = get_incident(pack, incident_id)
     found = reconcile(pack, incident_id, dry_run=True)
@@ -64,19 +56,13 @@ def sync_status(pack: Pack, incident_id: str) -> Dict[str, Any]:
                 would=found.repairs, failures=found.failures)
 
 
-def _shown(incident: PagerDutyIncident) -> Dict[str, Any]:
-    return {name: format_time(value) if hasattr(value, "tzinfo") else value
-            for name, value in incident._asdict().items()}
-
-
 def list_incidents(pack: Pack, status: Optional[str] = None,
                    assignment_group: Optional[str] = None) -> Dict[str, Any]:
     """List incidents of the mapped services, or of those of one group: `{incidents: [...], more}`.
 
-    ``status`` is PagerDuty's (triggered, acknowledged, resolved) or "open", the default. The newest
-    incidents come first. With "open", StackFlow records follow that reach the threshold and have no
-    open incident, among the 200 of each priority that changed last. ``more``: there are others than
-    the 25 that are shown.
+    ``status`` is PagerDuty's or "open", the default. The newest incidents come first. With "open",
+    StackFlow records follow that reach the threshold and have no open incident, among the 200 of
+    each priority that changed last. ``more``: there are others than the 25 that are shown.
     """
     status = status or OPEN
     if status not in STATUSES:
@@ -84,46 +70,35 @@ def list_incidents(pack: Pack, status: Optional[str] = None,
     entries = entries_for(pack.settings, assignment_group)
     incidents = pack.rest.newest(sorted({entry.service_id for entry in entries}),
                                  STATUSES[status], LIMIT + 1)
-    records = _newest_records(pack, entries if assignment_group else ())
+    # Those of the group, spelled as in the config; without a group, those of all.
+    names = {entry.assignment_group for entry in entries} if assignment_group else ()
+    filters = [[("assignment_group", name)] for name in sorted(names)] or [[]]
+    records = {record.number: record for priority in PRIORITIES
+               if reaches(priority, pack.settings.priority_threshold) for of_group in filters
+               for record in pack.stackflow.newest([("priority", priority), *of_group])}
     rows = []
     for incident in incidents:
         number = next(iter(numbers_of(pack, incident.id)), None)
         record = (records.pop(number, None) or find_record(pack, number)) if number else None
         mapped = entries_of_group(pack.settings, record.assignment_group) if record else []
-        # A service may serve several groups: leave out what belongs to another one.
+        # A service may serve several groups: leave out the incidents of another one.
         if not mapped or any(entry in entries for entry in mapped):
             rows.append(_row(pack, record, incident))
-    if status == OPEN:
-        rows += [_row(pack, record, None) for record in records.values()
-                 if record.state not in DONE_STATES and any(
-                     entry in entries
-                     for entry in entries_of_group(pack.settings, record.assignment_group))]
+    rows += [_row(pack, record, None) for record in records.values()
+             if status == OPEN and record.state not in DONE_STATES and any(
+                 entry in entries
+                 for entry in entries_of_group(pack.settings, record.assignment_group))]
     return {"incidents": rows[:LIMIT], "more": len(rows) > LIMIT}
-
-
-def _newest_records(pack: Pack, entries: Sequence[ServiceMapping]) -> Dict[str, StackFlowIncident]:
-    """Return the records, by number, that reach the threshold and changed last: those of the
-    entries' group, spelled as in the config, or without entries those of all groups.
-    """
-    names = sorted({entry.assignment_group for entry in entries})
-    filters = [[("assignment_group", name)] for name in names] or [[]]
-    return {record.number: record for priority in PRIORITIES
-            if reaches(priority, pack.settings.priority_threshold) for of_group in filters
-            for record in pack.stackflow.newest([("priority", priority), *of_group])}
 
 
 def _row(pack: Pack, record: Optional[StackFlowIncident],
          incident: Optional[PagerDutyIncident]) -> Dict[str, Any]:
-    row: Dict[str, Any] = dict.fromkeys(ROW)
-    created = None
-    if incident is not None:
-        created = incident.created_at
-        row.update(pagerduty_incident_id=incident.id, title=incident.title, status=incident.status,
-                   service_name=incident.service_name)
-    if record is not None:
-        created = created or record.created_at
-        row.update(stackflow_id=record.number, title=record.short_description, state=record.state,
-                   priority=record.priority, assignment_group=record.assignment_group,
-                   assigned_to=record.assigned_to)
-    row["created_at"] = format_time(created) if created else None
-    return dict(row, **pack.urls(row["stackflow_id"], row["pagerduty_incident_id"]))
+    here, there = record, incident
+    created = (there and there.created_at) or (here and here.created_at)
+    number, incident_id = here and here.number, there and there.id
+    return dict(
+        pack.urls(number, incident_id), stackflow_id=number, pagerduty_incident_id=incident_id,
+        title=here.short_description if here else there and there.title,
+        state=here and here.state, status=there and there.status, priority=here and here.priority,
+        assignment_group=here and here.assignment_group, assigned_to=here and here.assigned_to,
+        service_name=there and there.service_name, created_at=created and format_time(created))

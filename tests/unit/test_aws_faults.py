@@ -4,23 +4,21 @@ comes of it is an error of the pack, and nothing AWS or a gateway says can make 
 
 import pytest
 
-from aws_site import make_settings, no_aws  # noqa: F401
+from aws_site import make_settings, no_aws, queue_poller  # noqa: F401
 from leaks import assert_leaks_no_secret
-from pagerduty_stackflow import aws, secrets_manager
+from pagerduty_stackflow import aws, secrets_manager, sla_queue
 from pagerduty_stackflow.errors import ApiError, CredentialsError
 from pagerduty_stackflow.secrets_manager import SecretName
-from pagerduty_stackflow.stackflow import sla_queue
 from scripted_server import ScriptedServer, answer, reset, silent, unread
 
 pytest.importorskip("boto3")
 NAME = SecretName("pagerduty-key", "pagerduty.api_key_secret", "pagerduty.api_key")
-MESSAGE = sla_queue.Message("id", "{}", "receipt", None)
+MESSAGE = {"MessageId": "id", "Body": "{}", "ReceiptHandle": "receipt"}
 QUEUE = "http://127.0.0.1:9/1/queue"
 CALLS = {
     "GetSecretValue": (CredentialsError, lambda settings: secrets_manager.fetch(NAME, settings)),
-    "ReceiveMessage": (ApiError, lambda settings: sla_queue.SLAQueue(QUEUE, settings).receive()),
-    "DeleteMessage": (ApiError, lambda settings: sla_queue.SLAQueue(QUEUE, settings).delete(
-        MESSAGE))}
+    "ReceiveMessage": (ApiError, lambda settings: queue_poller(QUEUE, settings).receive()),
+    "DeleteMessage": (ApiError, lambda settings: queue_poller(QUEUE, settings).delete(MESSAGE))}
 JSON = [("Content-Type", "application/x-amz-json-1.1")]
 PASSING = {
     "reset before the write": unread(lambda *given: reset(*given)),

@@ -16,7 +16,7 @@ from hostile import AT, anything, documents, keys, names, replaced
 from pagerduty_stackflow.deliveries import BadDelivery
 from pagerduty_stackflow.errors import ConfigError
 from pagerduty_stackflow.settings import Settings, load
-from pagerduty_stackflow.stackflow.sla_queue import TOPICS, Message, read
+from pagerduty_stackflow.sla_queue import TOPICS, read
 from pagerduty_stackflow.templates import OUTPUT_LIMIT, render
 
 pytestmark = pytest.mark.fuzz
@@ -39,7 +39,8 @@ envelopes = st.fixed_dictionaries({"TopicArn": st.sampled_from(list(TOPICS)) | a
 @given(body=messages | envelopes, sent_at=st.none() | st.integers(-10 ** 20, 10 ** 20))
 def test_a_message_of_the_queue_becomes_a_payload_that_fits_or_stays(body, sent_at):
     try:
-        trigger, payload = read(Message("id", body, "receipt", sent_at), SETTINGS.stackflow)
+        trigger, payload = read({"MessageId": "id", "Body": body, "Attributes": {
+            "SentTimestamp": str(sent_at)}}, SETTINGS.stackflow)
     except BadDelivery as error:
         assert error.message
         return

@@ -9,7 +9,7 @@ from notes_world import GROUP, JANE, Notes, copy_of
 from world import Crash
 
 from pagerduty_stackflow.errors import ConflictError, DatastoreError, NotFoundError
-from pagerduty_stackflow.stores import FLAG_EXPIRY
+from pagerduty_stackflow.stores import ACTION_SECONDS
 
 
 @pytest.fixture
@@ -218,7 +218,7 @@ def test_a_crash_between_any_two_calls_and_the_same_event_again_copies_it_once(t
         except Crash:
             pass
         world.before_call = lambda what: None
-        world.run(FLAG_EXPIRY)  # what it left behind has fallen by then
+        world.run(ACTION_SECONDS)  # what it left behind has fallen by then
         world.run_one(one)
         world.settle()
         assert len(world.in_pagerduty()) == len(world.in_stackflow()) == 1, count
@@ -291,7 +291,7 @@ def test_a_run_that_crashed_holds_a_note_up_and_does_not_lose_it(world):
     world.before_call = lambda what: None
     error = world.run_one(one)
     assert isinstance(error, ConflictError) and error.retryable and "10 minutes" in error.hint
-    world.run(FLAG_EXPIRY)
+    world.run(ACTION_SECONDS)
     assert world.run_one(one).outcome == "done"
     assert world.in_pagerduty() == [copy_of(note)]
 

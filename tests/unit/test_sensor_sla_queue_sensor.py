@@ -11,14 +11,15 @@ import pytest
 import yaml
 from st2tests.base import BaseSensorTestCase
 
-from aws_site import Clock, alerts, moto_url, no_aws  # noqa: F401
+from aws_site import Clock, alerts, moto_url, no_aws, queue_poller  # noqa: F401
 from config_samples import changed
 from dev.local_stackstorm.schemas import validate
 from pagerduty_stackflow import aws as aws_module
+from pagerduty_stackflow import sla_queue
 from pagerduty_stackflow.deliveries import BadDelivery
 from pagerduty_stackflow.polling import FIRST_PAUSE, LONGEST_PAUSE
 from pagerduty_stackflow.settings import load
-from pagerduty_stackflow.stackflow import sla_queue, webhooks
+from pagerduty_stackflow.stackflow import webhooks
 from sla_queue_sensor import SLAQueueSensor
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -128,15 +129,17 @@ class SLAQueueSensorTestCase(BaseSensorTestCase):
         self.assertNotIn("the poll failed", str(self.messages))
 
     def test_a_message_on_which_the_reading_breaks_keeps_no_other_one_from_its_turn(self):
+        read_message = sla_queue.read
+
         def breaking(message, settings):
-            if "evt-0" in message.body:
+            if "evt-0" in message["Body"]:
                 raise ValueError("a defect")
-            return sla_queue.read(message, settings)
+            return read_message(message, settings)
 
         self.start()
         self.alerts.publish(dict(BREACH, id="evt-0"))
         self.alerts.publish(BREACH)
-        with mock.patch("pagerduty_stackflow.queue_poller.read", breaking):
+        with mock.patch("pagerduty_stackflow.sla_queue.read", breaking):
             self.assertEqual([item["payload"]["event_id"] for item in self.poll()], ["evt-1"])
         self.assertEqual(self.alerts.left(), 1)
         self.assertNotIn("the poll failed", str(self.messages))
@@ -165,7 +168,7 @@ class SLAQueueSensorTestCase(BaseSensorTestCase):
     def test_a_crash_before_the_deletion_repeats_the_same_event(self):
         self.start()
         self.alerts.publish(NAMELESS)
-        with mock.patch.object(sla_queue.SLAQueue, "delete", side_effect=KeyboardInterrupt):
+        with mock.patch.object(sla_queue.QueuePoller, "delete", side_effect=KeyboardInterrupt):
             with self.assertRaises(KeyboardInterrupt):
                 self.sensor.poll()
         first, = self.get_dispatched_triggers()
@@ -185,7 +188,7 @@ class SLAQueueSensorTestCase(BaseSensorTestCase):
             self.poll()
             self.assertEqual(len(self.messages), told, "it polled too early")
             self.clock.sleep(1)
-        queue = self.sensor._polling._poller._queue
+        queue = self.sensor._polling._poller
         queue._url = self.alerts.url
         self.poll()
         queue._url += "-missing"
@@ -232,7 +235,8 @@ def envelope(body, topic="stackflow-breach-notifications", **others):
 
 
 def read(body):
-    return sla_queue.read(sla_queue.Message("sqs-1", body, "receipt", 1767607201000), SETTINGS)
+    return sla_queue.read({"MessageId": "sqs-1", "Body": body, "Attributes": {
+        "SentTimestamp": "1767607201000"}}, SETTINGS)
 
 
 @pytest.mark.parametrize("body, kind", [
@@ -283,7 +287,7 @@ def test_a_queue_is_asked_in_the_region_of_its_url(monkeypatch, url, region):
     client.receive_message.return_value = {"ResponseMetadata": {"RequestId": "1"}}
     monkeypatch.setattr(sla_queue, "make_client", lambda *given: asked.append(given) or client)
     pytest.importorskip("botocore")
-    queue = sla_queue.SLAQueue(url, load(changed()))
+    queue = queue_poller(url, load(changed()))
     assert queue.receive() == [] and queue.receive() == []
     assert [given[:2] for given in asked] == [("sqs", region)]
 

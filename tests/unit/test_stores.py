@@ -8,7 +8,7 @@ from pagerduty_stackflow.datastore import EXPIRY, PAGE, PREFIX, Datastore
 from pagerduty_stackflow.errors import ConflictError, DatastoreError
 from pagerduty_stackflow.incidents import note_digest
 from pagerduty_stackflow.links import Link, Links
-from pagerduty_stackflow.stores import FLAG_EXPIRY, WRITTEN_EXPIRY, Escalation, Leases
+from pagerduty_stackflow.stores import WRITTEN_EXPIRY, Escalation, Leases
 from world import MemoryStore
 
 CLOSED = Link("INC1", pagerduty_id="Q0ABCDEF", dedup_key="stackflow:acme:INC1",
@@ -61,16 +61,11 @@ def test_what_the_pack_wrote_on_an_incident_is_known_for_a_week(site, incident):
     assert written() == {}
 
 
-def test_the_flags_of_a_note_are_those_of_runs_that_still_may_copy_it(site):
-    site.marks.raise_flag("x", "2")
-    site.clock.advance(1)
-    site.marks.raise_flag("x", "1")
-    assert site.marks.note("x") == (False, ["1", "2"])
-    site.clock.advance(FLAG_EXPIRY - 0.5)
-    assert site.marks.note("x") == (False, ["1"])
-    site.marks.lower_flag("x", "1")
+def test_a_note_is_finished_once_the_pack_has_said_so(site):
+    site.marks.finish_note("x2")
+    assert not site.marks.is_finished("x")
     site.marks.finish_note("x")
-    assert site.marks.note("x") == (True, [])
+    assert site.marks.is_finished("x")
 
 
 def test_progress_is_kept_and_anything_else_counts_as_none(site):
@@ -140,8 +135,9 @@ def test_a_lease_that_is_held_is_given_back_and_is_refused_to_others_until_then(
     assert other.take("x", 60, site.clock) is None
 
 
+@pytest.mark.parametrize("later", [0, 7])
 @pytest.mark.parametrize("call", range(2))
-def test_of_two_runs_that_ask_in_the_same_moment_at_most_one_gets_a_lease(site, call):
+def test_of_two_runs_that_ask_in_the_same_moment_at_most_one_gets_a_lease(site, call, later):
     one, two = [Leases(Datastore(site.store)) for _ in range(2)]
     calls, ends = [], []
 
@@ -150,6 +146,7 @@ def test_of_two_runs_that_ask_in_the_same_moment_at_most_one_gets_a_lease(site, 
         calls.append(what)
         if len(calls) == call + 1:
             site.store.before_call = lambda what: None
+            site.clock.advance(later)
             ends.append(two.take("x", 60, site.clock))
 
     site.store.before_call = other_asks
@@ -175,9 +172,7 @@ def calls():
             ("escalations", "every"), ("escalations", "write", ESCALATION),
             ("escalations", "recover", "INC1", POLICY, "2026-01-05T10:00:00Z"),
             ("marks", "write_note", "INC1", "<words> {{ }}", clock.now()),
-            ("marks", "note", "x"), ("marks", "finish_note", "x"),
-            ("marks", "raise_flag", note_digest("x"), "0123abcd"),
-            ("marks", "lower_flag", "x", "run"),
+            ("marks", "is_finished", "x"), ("marks", "finish_note", "x"),
             ("secrets", "keys"), ("secrets", "key", "PSUB01"), ("secrets", "write", "PSUB01", "x"),
             ("secrets", "delete", "PSUB01"), ("progress", "read"), ("progress", "write", {}),
             ("leases", "take", "reconcile", 60, clock), ("leases", "release", "reconcile"),
@@ -208,7 +203,7 @@ def test_every_method_is_tried_without_a_datastore(site):
 def test_every_name_can_be_a_key_of_the_datastore(site):
     for one in calls():
         call(site, *one)
-    assert len(site.store.values) == 7
+    assert len(site.store.values) == 6
     for name in site.store.values:
         assert name.startswith(PREFIX) and not set(name) - set(
             "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:-")
@@ -222,4 +217,4 @@ def test_the_names_of_keys_stay_those_of_the_first_version(site):
     assert {name[len(PREFIX):] for name in site.store.values} == {
         "start", "sla.INC1." + policy, "sla.INC1.%s.recovered" % policy,
         "link.INC1.note." + note_digest("<words> {{ }}"), "note.x",
-        "note.%s.0123abcd" % note_digest("x"), "webhook_secret.PSUB01", "reconcile"}
+        "webhook_secret.PSUB01", "reconcile"}

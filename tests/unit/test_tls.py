@@ -8,11 +8,10 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from aws_site import make_settings, no_aws  # noqa: F401
+from aws_site import make_settings, no_aws, queue_poller  # noqa: F401
 from leaks import assert_leaks_no_secret
 from pagerduty_stackflow.errors import ApiError, CredentialsError
 from pagerduty_stackflow.secrets_manager import SecretName, fetch
-from pagerduty_stackflow.stackflow.sla_queue import SLAQueue
 from transport_site import SECRETS, call, transport
 
 x509 = pytest.importorskip("cryptography.x509")
@@ -91,7 +90,7 @@ def test_aws_is_not_trusted_either_without_a_certificate(site, no_aws, monkeypat
     settings = make_settings(url)
     for error, act in (
             (CredentialsError, lambda: fetch(SecretName("id", "setting", "instead"), settings)),
-            (ApiError, SLAQueue(url + "/1/queue", settings).receive)):
+            (ApiError, queue_poller(url + "/1/queue", settings).receive)):
         with pytest.raises(error) as caught:
             act()
         assert "TLS certificate is not trusted" in caught.value.message

@@ -1,9 +1,9 @@
-"""What the checks read, each fact once, and what they raise."""
+"""Read the facts that the checks compare, each once."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple, TypeVar
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple, TypeVar, Union
 from urllib.parse import SplitResult, urlsplit
 
 from ..errors import ApiError, NotFoundError, PackError
@@ -22,14 +22,6 @@ PING_STEP = 0.5
 Value = TypeVar("Value")
 
 
-class Failed(PackError):
-    """Ends a check that failed. Other checks that meet the errors in ``covers`` wait for it."""
-
-    def __init__(self, cause: str, fix: str, *covers: PackError) -> None:
-        super().__init__(cause, fix)
-        self.covers = covers
-
-
 class Skipped(PackError):
     """Ends a check that cannot be made: the fix says where a person can look.
 
@@ -42,43 +34,52 @@ class Skipped(PackError):
 
 
 class Facts:
-    """Reads of both systems for one run of the checks; ``left_out``: what a check cannot compare.
-    """
+    """Reads of both systems for one run; ``left_out``: parts that a check cannot compare."""
 
     def __init__(self, pack: Pack) -> None:
         self.pack = pack
         self.settings = pack.settings
         self.left_out: List[str] = []
-        self._read: Dict[Any, Tuple[Any, Optional[PackError]]] = {}
+        self._read: Dict[Any, Any] = {}
 
     def read(self, function: Callable[..., Value], *given: Any) -> Value:
         """Return what the function returns. It is called once, and raises the same error again."""
         if (function, given) not in self._read:
             try:
-                self._read[function, given] = function(*given), None
+                self._read[function, given] = function(*given)
             except PackError as error:
-                self._read[function, given] = None, error
-        value, failure = self._read[function, given]
-        if failure is not None:
-            raise failure
-        found: Value = value
+                self._read[function, given] = error
+        found: Union[Value, PackError] = self._read[function, given]
+        if isinstance(found, PackError):
+            raise found
         return found
 
     def entries(self) -> Iterator[Tuple[str, ServiceMapping]]:
-        """Return the entries of service_mapping, each with its place and service id for a message.
-        """
+        """Return the entries of service_mapping, each with its place for a message."""
         for at, entry in enumerate(self.settings.service_mapping):
             yield "service_mapping[%d] (%s)" % (at, entry.service_id), entry
 
-    def escalations(self) -> Iterator[Tuple[str, str]]:
-        """Return the entries of escalation_mapping: the place of each, and its policy's id."""
+    def escalations(self) -> Iterator[Tuple[str, str, bool]]:
+        """Return the entries of escalation_mapping: place, policy id, and whether it exists."""
         for at, entry in enumerate(self.settings.escalation_mapping):
-            yield "escalation_mapping[%d]" % at, entry.escalation_policy_id
+            policy_id, exists = entry.escalation_policy_id, True
+            try:
+                self.read(self.pack.account.policy_name, policy_id)
+            except NotFoundError:
+                exists = False
+            yield "escalation_mapping[%d]" % at, policy_id, exists
 
     def listener_url(self, path: str) -> Optional[str]:
         """Return the address at which the other side calls the listener, if it is configured."""
         base = self.settings.listener.public_url
         return base + path if base else None
+
+    def unless_polled(self, problem: str, sensor: str) -> str:
+        """Return the problem, that nothing calls the listener; Skipped if the sensor polls."""
+        if self.pack.datastore.value("cursor." + sensor):
+            raise Skipped("%s; %s polls" % (problem, sensor),
+                          "make sure that %s is enabled" % sensor, blocks=True)
+        return problem
 
     # PagerDuty.
 
@@ -89,20 +90,12 @@ class Facts:
         return ("the datastore key behind pagerduty.api_key" if settings.api_key else
                 "the secret %s (pagerduty.api_key_secret)" % settings.api_key_secret)
 
-    def abilities(self) -> List[str]:
-        """Return what the account's plan has."""
-        return self.read(self.pack.account.abilities)
-
-    def service(self, service_id: str) -> Service:
-        """Return a service with its integrations."""
-        return self.read(self.pack.account.service, service_id)
-
     def known(self) -> List[Tuple[str, ServiceMapping, Service]]:
         """Return the entries whose service can be read, and leave out the others."""
         found = []
         for name, entry in self.entries():
             try:
-                found.append((name, entry, self.service(entry.service_id)))
+                found.append((name, entry, self.read(self.pack.account.service, entry.service_id)))
             except ApiError:
                 self.left_out.append("%s, waits for pagerduty_services" % name)
         return found
@@ -110,14 +103,6 @@ class Facts:
     def services(self) -> List[str]:
         """Return the ids of the mapped services that can be read, each once."""
         return list(dict.fromkeys(service.id for _, _, service in self.known()))
-
-    def policy_exists(self, policy_id: str) -> bool:
-        """Return whether PagerDuty has an escalation policy."""
-        try:
-            self.read(self.pack.account.policy_name, policy_id)
-        except NotFoundError:
-            return False
-        return True
 
     def subscriptions(self) -> List[Subscription]:
         """Return all webhook subscriptions."""
@@ -132,6 +117,11 @@ class Facts:
     def live_subscriptions(self) -> List[Subscription]:
         """Return those of our own that deliver."""
         return [one for one in self.own_subscriptions() if one.is_live]
+
+    def covering(self) -> Iterator[Tuple[str, List[Subscription]]]:
+        """Return each mapped service, and those of our own that cover it for certain."""
+        for service in self.services():
+            yield service, [one for one in self.own_subscriptions() if one.covers(service)]
 
     def pings(self) -> Dict[str, bool]:
         """Ping our live subscriptions; return by id whether the ping came to the sensor."""
@@ -181,11 +171,7 @@ def parts(url: str) -> SplitResult:
 
 def same_url(left: str, right: str) -> bool:
     """Return whether two URLs lead to the same place, whatever credentials they carry."""
-    one, other = _place(left), _place(right)
+    one, other = (
+        (part.scheme, part.hostname, part.port or {"http": 80, "https": 443}.get(part.scheme),
+         part.path.rstrip("/")) for part in (parts(left), parts(right)))
     return one == other and bool(one[1])
-
-
-def _place(url: str) -> Tuple[str, Optional[str], Optional[int], str]:
-    part = parts(url)
-    port = part.port or {"http": 80, "https": 443}.get(part.scheme)
-    return part.scheme, part.hostname, port, part.path.rstrip("/")

@@ -6,8 +6,8 @@ from typing import Iterator
 
 from ..errors import ApiError, CredentialsError, NotFoundError
 from ..pagerduty.account import EVENTS_V2
-from ..pagerduty.events import check_routing_key
-from .facts import Facts, Failed, Skipped
+from ..pagerduty.events import ROUTING_KEY, check_routing_key
+from .facts import Facts, Skipped
 
 URGENCIES = "urgencies"
 """An escalation sets the urgency of an incident; PagerDuty answers 402 without this ability."""
@@ -17,13 +17,13 @@ SILENT = {"disabled": "disabled: it drops every event",
 
 def secret(facts: Facts) -> None:
     """The REST key can be read from its place, not from a cache."""
-    facts.pack.api_key(not facts.settings.pagerduty.api_key)
+    facts.pack.secrets.api_key(not facts.settings.pagerduty.api_key)
 
 
 def reachable(facts: Facts) -> None:
     """PagerDuty answers, whatever the answer is."""
     try:
-        facts.abilities()
+        facts.read(facts.pack.account.abilities)
     except CredentialsError:
         pass  # a refusal is an answer
     except ApiError as error:
@@ -31,33 +31,27 @@ def reachable(facts: Facts) -> None:
             raise
 
 
-def api_key(facts: Facts) -> None:
+def api_key(facts: Facts) -> Iterator[str]:
     """PagerDuty accepts the key."""
     try:
-        facts.abilities()
-    except CredentialsError as error:
-        raise Failed(
-            "401 on API calls: API key expired or revoked",
-            "store a new key in %s, or correct pagerduty.region, now %s (StackFlow's guide: "
-            "Generate a new API key in PagerDuty and update in Secrets Manager)" % (
-                facts.key_place, facts.settings.pagerduty.region), error) from None
+        facts.read(facts.pack.account.abilities)
+    except CredentialsError:
+        yield "API key expired or revoked"
 
 
-def account(facts: Facts) -> None:
+def account(facts: Facts) -> Iterator[str]:
     """The key belongs to the account that pagerduty.subdomain names."""
     host, wanted = facts.pack.account.host(), facts.settings.pagerduty.subdomain
     if host is None:
         raise Skipped("no service shows the address of the account",
                       "compare pagerduty.subdomain with the address of PagerDuty's pages")
     if host.split(".")[0] != wanted.lower():
-        raise Failed("the key belongs to %s, pagerduty.subdomain is %s" % (host, wanted),
-                     "correct pagerduty.subdomain, or store a key of the account %s in %s" % (
-                         wanted, facts.key_place))
+        yield "the key belongs to %s, pagerduty.subdomain is %s" % (host, wanted)
 
 
 def plan(facts: Facts) -> Iterator[str]:
     """The plan has the ability that an escalation needs."""
-    if URGENCIES not in facts.abilities():
+    if URGENCIES not in facts.read(facts.pack.account.abilities):
         yield "PagerDuty's plan lacks the ability %r, which an escalation needs" % URGENCIES
 
 
@@ -72,7 +66,7 @@ def services(facts: Facts) -> Iterator[str]:
     """Every mapped service exists."""
     for name, entry in facts.entries():
         try:
-            facts.service(entry.service_id)
+            facts.read(facts.pack.account.service, entry.service_id)
         except NotFoundError:
             yield "%s: PagerDuty has no service with this id" % name
 
@@ -95,16 +89,14 @@ def service_status(facts: Facts) -> Iterator[str]:
 def key_format(facts: Facts) -> Iterator[str]:
     """Every integration key has the form of one."""
     for name, entry in facts.entries():
-        yield from _malformed("%s.integration_key" % name, entry.integration_key)
-        for at, key in enumerate(entry.previous_integration_keys):
-            yield from _malformed("%s.previous_integration_keys[%d]" % (name, at), key)
-
-
-def _malformed(where: str, key: str) -> Iterator[str]:
-    try:
-        check_routing_key(key, where)
-    except CredentialsError as error:
-        yield error.message
+        keys = {"integration_key": entry.integration_key}
+        keys.update(("previous_integration_keys[%d]" % at, key)
+                    for at, key in enumerate(entry.previous_integration_keys))
+        for place, key in keys.items():
+            try:
+                check_routing_key(key, "%s.%s" % (name, place))
+            except CredentialsError as error:
+                yield error.message
 
 
 def integration_keys(facts: Facts) -> Iterator[str]:
@@ -114,7 +106,7 @@ def integration_keys(facts: Facts) -> Iterator[str]:
     for name, entry, service in known:
         own = {key: kind for kind, key in service.integrations if key}
         kind, owner = own.get(entry.integration_key), owners.get(entry.integration_key)
-        if any(_malformed(name, entry.integration_key)):
+        if not ROUTING_KEY.fullmatch(entry.integration_key):
             facts.left_out.append("%s, waits for integration_key_format" % name)
         elif kind is not None and kind != EVENTS_V2:
             yield "%s: its key is of an integration of the type %s, not Events API v2" % (
@@ -132,16 +124,16 @@ def escalation_policies(facts: Facts) -> Iterator[str]:
     for name, _, service in facts.known():
         if not service.policy_id:
             yield "%s has no escalation policy" % name
-    for place, policy_id in facts.escalations():
-        if not facts.policy_exists(policy_id):
+    for place, policy_id, exists in facts.escalations():
+        if not exists:
             yield "%s: PagerDuty has no escalation policy %s" % (place, policy_id)
 
 
 def on_call(facts: Facts) -> Iterator[str]:
     """Each of these policies has somebody on call now."""
     users = {service.policy_id: name for name, _, service in facts.known() if service.policy_id}
-    for place, policy_id in facts.escalations():
-        if facts.policy_exists(policy_id):
+    for place, policy_id, exists in facts.escalations():
+        if exists:
             users.setdefault(policy_id, place)
         else:
             facts.left_out.append("%s, waits for escalation_policies" % place)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import base64
-import json
-from typing import Any, Dict, Iterator
+from typing import Iterator
 
+from ..deliveries import loads
 from ..errors import ApiError
 from ..routing import nearest_groups
-from .facts import STACKFLOW_PATH, Facts, Failed, Skipped, parts, same_url
+from .facts import STACKFLOW_PATH, Facts, Skipped, parts, same_url
 
-ROLES = "super_admin or itsm_manager"
 TOO_LITTLE = ("cloud_admin", "itsm_agent", "ai_engineer", "developer", "viewer")
 """Built-in roles that may not write every incident (admin/users.html)."""
 ROLE_CLAIM = "custom:role"
@@ -39,35 +38,22 @@ def sign_in(facts: Facts) -> None:
             raise
 
 
-def role(facts: Facts) -> None:
+def role(facts: Facts) -> Iterator[str]:
     """The role is the guide's: StackFlow forbids nothing that the pack reads."""
-    fix = ("sign in under stackflow.auth with an account of the role %s, or give it this role in "
-           "StackFlow" % ROLES)
-    claimed = _claims(facts.stackflow_token()).get(ROLE_CLAIM)
+    try:  # where the token is a JWT, its claims tell
+        claims = facts.stackflow_token().split(".")[1]
+        claimed = loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))[ROLE_CLAIM]
+    except (LookupError, TypeError, ValueError):
+        claimed = None
     if claimed in TOO_LITTLE:
-        raise Failed("the role %s does not suffice" % claimed, fix)
-    refusals = []
+        yield "it is %s" % claimed
+        return
     for read in (facts.some_incidents, lambda: facts.rows(GROUPS), lambda: facts.rows(OUTBOUND)):
         try:
             read()
         except ApiError as error:
             if error.status == 403:
-                refusals.append(error)
-    if refusals:
-        raise Failed("the role does not suffice: %s" % "; ".join(one.message for one in refusals),
-                     "%s (%s)" % (fix, refusals[0].hint), *refusals)
-
-
-def _claims(token: str) -> Dict[str, Any]:
-    """Read the claims of a JWT, without its signature; none if it is no JWT."""
-    pieces = token.split(".")
-    if len(pieces) != 3:
-        return {}
-    try:
-        found = json.loads(base64.urlsafe_b64decode(pieces[1] + "=" * (-len(pieces[1]) % 4)))
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
+                yield error.message
 
 
 def groups(facts: Facts) -> Iterator[str]:
@@ -83,25 +69,17 @@ def groups(facts: Facts) -> Iterator[str]:
                 name, entry.assignment_group, near and "; nearest: " + near)
 
 
-def outbound_webhook(facts: Facts) -> None:
+def outbound_webhook(facts: Facts) -> Iterator[str]:
     """StackFlow sends its events to the listener, unless the pack polls it."""
     wanted = facts.listener_url(STACKFLOW_PATH)
     if wanted is None:
         raise Skipped("webhook_listener.public_url is not set", "set webhook_listener.public_url; "
                       "see StackFlow's Admin -> Integrations -> Outbound Webhooks")
-    if any(same_url(str(row.get("url") or ""), wanted) for row in facts.rows(OUTBOUND)):
-        if not facts.settings.stackflow.webhook_secrets:
-            raise Failed("stackflow.webhook_secrets is empty, so every delivery is answered 503",
-                         "put into stackflow.webhook_secrets the secret of StackFlow's outbound "
-                         "webhook, and restart the sensor")
-        return
-    cause = "no outbound webhook of StackFlow calls %s" % wanted
-    if facts.pack.datastore.value("cursor.StackFlowPollingSensor"):
-        raise Skipped(cause + "; StackFlowPollingSensor polls",
-                      "make sure that StackFlowPollingSensor is enabled")
-    raise Failed(cause, "correct webhook_listener.public_url; or add a webhook in StackFlow under "
-                 "Admin -> Integrations -> Outbound Webhooks, with its secret in "
-                 "stackflow.webhook_secrets")
+    if not any(same_url(str(row.get("url") or ""), wanted) for row in facts.rows(OUTBOUND)):
+        yield facts.unless_polled("no outbound webhook of StackFlow calls %s" % wanted,
+                                  "StackFlowPollingSensor")
+    elif not facts.settings.stackflow.webhook_secrets:
+        yield "stackflow.webhook_secrets is empty, so every delivery is answered 503"
 
 
 def other_sender(facts: Facts) -> Iterator[str]:
@@ -116,17 +94,3 @@ def other_sender(facts: Facts) -> Iterator[str]:
         if host == events or host.endswith(".pagerduty.com"):
             yield "StackFlow's outbound webhook %r (%s) sends to %s: every incident pages twice" % (
                 row.get("name"), row.get("id"), host)
-
-
-def vendor_connector(facts: Facts) -> None:
-    """StackFlow's own connector is off; no API shows it."""
-    raise Skipped("StackFlow's own PagerDuty connector is not visible by API; beside this pack it "
-                  "pages and writes everything a second time",
-                  "see that Admin -> Integration Hub -> PagerDuty is switched off in StackFlow")
-
-
-def sns_subscriptions(facts: Facts) -> None:
-    """No SNS subscription calls PagerDuty; no API of the two systems shows them."""
-    raise Skipped("no API shows SNS subscriptions that call PagerDuty; they page a second time",
-                  "see in AWS that no topic of StackFlow's alerts has an HTTPS subscription to "
-                  "events.pagerduty.com")

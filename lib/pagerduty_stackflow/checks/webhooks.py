@@ -1,17 +1,15 @@
-"""Checks of PagerDuty's webhooks: present, enabled, complete, signed with a known secret, and each
-event delivered once.
-"""
+"""Checks of PagerDuty's webhooks: present, enabled, complete, signed, and each event once."""
 
 from __future__ import annotations
 
 from itertools import combinations
-from typing import Iterator, Set
+from typing import Iterator, Mapping, Set
 
 from ..errors import ApiError, PackError
 from ..events import EVENTS
 from ..fields import PAGERDUTY
 from ..settings import Settings
-from .facts import PAGERDUTY_PATH, Facts, Failed, Skipped, parts, same_url
+from .facts import PAGERDUTY_PATH, Facts, Skipped, parts, same_url
 
 VENDOR = "stackflow-tech.com"
 READ_WRITE = "make sure that the key is Read/Write; the first write by REST proves it"
@@ -22,7 +20,7 @@ def needed_events(settings: Settings) -> Set[str]:
     return {kind.name for kind in EVENTS if kind.side == PAGERDUTY and kind.is_needed(settings)}
 
 
-def subscription(facts: Facts) -> None:
+def subscription(facts: Facts) -> Iterator[str]:
     """A subscription calls the listener."""
     wanted, own = facts.listener_url(PAGERDUTY_PATH), facts.own_subscriptions()
     if wanted is None:
@@ -30,44 +28,38 @@ def subscription(facts: Facts) -> None:
                       (len(own), PAGERDUTY_PATH),
                       "set webhook_listener.public_url, unless the pack polls PagerDuty",
                       blocks=not own)
-    if own:
-        return
-    cause = "no webhook subscription of PagerDuty calls %s" % wanted
-    if facts.pack.datastore.value("cursor.PagerDutyPollingSensor"):
-        raise Skipped(cause + "; PagerDutyPollingSensor polls",
-                      "make sure that PagerDutyPollingSensor is enabled", blocks=True)
-    near = [parts(one.url).hostname or "" for one in facts.subscriptions()
-            if parts(one.url).path == PAGERDUTY_PATH]
-    if near:
-        cause += "; there are such subscriptions at %s" % ", ".join(near)
-    raise Failed(cause, "create one with manage_webhooks, or correct webhook_listener.public_url")
+    if not own:
+        near = [parts(one.url).hostname or "" for one in facts.subscriptions()
+                if parts(one.url).path == PAGERDUTY_PATH]
+        yield facts.unless_polled(
+            "no webhook subscription of PagerDuty calls %s%s" % (wanted, near and (
+                "; there are such subscriptions at %s" % ", ".join(near)) or ""),
+            "PagerDutyPollingSensor")
 
 
 def active(facts: Facts) -> Iterator[str]:
     """Each mapped service with a subscription has one that delivers."""
-    for one in facts.own_subscriptions():
-        silent = [service for service in facts.services() if one.covers(service) and
-                  not any(other.covers(service) for other in facts.live_subscriptions())]
-        if silent:
-            yield "the webhook subscription %s is %s, so no event of %s arrives" % (
-                one.id, "temporarily disabled, as its deliveries were refused" if one.active else
-                "not active", ", ".join(silent))
+    for service, covering in facts.covering():
+        if covering and not any(one.is_live for one in covering):
+            yield "no event of %s arrives, as %s" % (service, " and ".join(
+                "the webhook subscription %s is %s" % (
+                    one.id, "temporarily disabled, as its deliveries were refused"
+                    if one.active else "not active") for one in covering))
 
 
 def coverage(facts: Facts) -> Iterator[str]:
     """A subscription covers each mapped service."""
-    for service in facts.services():
-        covered = [one.covers(service) for one in facts.own_subscriptions()]
-        if True not in covered and None in covered:
+    of_a_team = any(one.covers("") is None for one in facts.own_subscriptions())
+    for service, covering in facts.covering():
+        if not covering and of_a_team:
             facts.left_out.append("%s, which may be of the team of a subscription" % service)
-        elif True not in covered:
+        elif not covering:
             yield "no webhook subscription covers the service %s" % service
 
 
 def events(facts: Facts) -> Iterator[str]:
     """The subscriptions of each service have every event type that the rules need."""
-    for service in facts.services():
-        covering = [one for one in facts.own_subscriptions() if one.covers(service)]
+    for service, covering in facts.covering():
         missing = needed_events(facts.settings).difference(*(one.events for one in covering))
         if not covering:
             facts.left_out.append("%s, waits for webhook_coverage" % service)
@@ -76,20 +68,19 @@ def events(facts: Facts) -> Iterator[str]:
                 service, ", ".join(one.id for one in covering), ", ".join(sorted(missing)))
 
 
-def write_right(facts: Facts) -> None:
+def write_right(facts: Facts) -> Iterator[str]:
     """The key may write. Only a write proves it, and a ping is the write that changes nothing."""
     facts.subscriptions()  # a refusal of the list proves nothing
+    pings: Mapping[str, bool] = {}
     try:
-        if facts.pings():
+        pings = facts.pings()
+    except PackError as error:  # the check of the webhook's secret reports any other error
+        if getattr(error, "status", None) == 403:
+            yield error.message
             return
-    except PackError as error:
-        if isinstance(error, ApiError) and error.status == 403:
-            raise Failed("the key may only read: %s" % error.message,
-                         "store a Read/Write key in %s; generate it in PagerDuty -> Integrations "
-                         "-> API Access Keys" % facts.key_place, error) from None
-        # The check of the webhook's secret reports any other error.
-    raise Skipped("only a write proves it, and there is no webhook subscription to ping",
-                  READ_WRITE)
+    if not pings:
+        raise Skipped("only a write proves it, and there is no webhook subscription to ping",
+                      READ_WRITE)
 
 
 def secret(facts: Facts) -> Iterator[str]:
