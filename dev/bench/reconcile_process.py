@@ -19,8 +19,8 @@ from pagerduty_stackflow import reconcile
 from pagerduty_stackflow.clock import Clock
 from pagerduty_stackflow.decide import DONE_STATES
 from pagerduty_stackflow.incidents import OPEN_STATES
-from pagerduty_stackflow.lists import Lists
 from pagerduty_stackflow.pack import Pack
+from pagerduty_stackflow.reconcile import Lists
 from pagerduty_stackflow.settings import load
 
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from typing import Any, Mapping, Optional
 
-from .contents import state_fields
 from .decide import ACKNOWLEDGE, ACKNOWLEDGED, FINAL_STATES, RESOLVE, RESOLVED, Decision
-from .errors import ApiError, BadInputError
+from .errors import BadInputError
 from .incidents import is_stackflow_number
 from .links import Link
 from .matching import find_record, numbers_of
@@ -20,9 +19,10 @@ from .pack import ALREADY, DONE, SKIPPED, Outcome, Pack
 from .pairs import Pair, observe
 from .routing import entry_of_service, find_route, unmapped_group
 from .settings import ServiceMapping
-from .sync import (apply, no_record, nothing, number_of, pair_of_event, report, settle,
+from .sync import (apply, no_record, number_of, pair_of_event, report, settle,
                    settle_event, settle_incident)
-from .to_pagerduty import WriteContext, WriteLog
+from .templates import state_fields
+from .to_pagerduty import WriteContext, WriteLog, shown
 from .to_stackflow import patch
 
 
@@ -79,13 +79,7 @@ def reroute_incident(pack: Pack, incident_id: str, assignment_group: Optional[st
         return _move_to(pack, incident_id, route.mapping)
     if category:
         raise BadInputError("a category without a group", "give assignment_group as well")
-    if incident is not None:
-        return settle_event(pack, incident_id, incident, WriteContext())
-    number = number_of(pack, incident_id)
-    pair = observe(pack, number, pack.links.read(number))
-    if pair.record is None and pair.incident is None:
-        raise no_record(number)
-    return settle(pack, pair)
+    return settle_event(pack, incident_id, incident or {}, WriteContext())
 
 
 def create_stackflow_incident(pack: Pack, incident_id: str,
@@ -102,11 +96,11 @@ def create_stackflow_incident(pack: Pack, incident_id: str,
         return settled
     found = pack.rest.incident(incident_id)
     if found.merged_into:
-        return nothing("merged in PagerDuty into %s before a record was created" %
-                       found.merged_into, incident_id)
+        return Outcome(SKIPPED, "merged in PagerDuty into %s before a record was created" %
+                       found.merged_into, None, incident_id)
     if entry_of_service(pack.settings, found.service_id) is None:
-        return nothing("service %s (%s) is not in service_mapping" %
-                       (found.service_id, found.service_name), incident_id)
+        return Outcome(SKIPPED, "service %s (%s) is not in service_mapping" % (
+            found.service_id, found.service_name), None, incident_id)
     return settle(pack, Pair(Link(""), None, found))
 
 
@@ -120,9 +114,9 @@ def set_stackflow_state(pack: Pack, incident_id: str, state: str, note: Optional
     signed = "%s: %s" % (by, note) if note and by else note
     if is_stackflow_number(incident_id):
         return _write_state(pack, incident_id, state, signed)
-    return settle_incident(pack, incident_id, WriteContext(note=signed)) or nothing(
-        "there is no StackFlow record yet; create_stackflow_incident settles both states",
-        incident_id)
+    return settle_incident(pack, incident_id, WriteContext(note=signed)) or Outcome(
+        SKIPPED, "there is no StackFlow record yet; create_stackflow_incident settles both states",
+        None, incident_id)
 
 
 def update_stackflow_incident(pack: Pack, incident_id: str,
@@ -196,13 +190,11 @@ def _ask(pack: Pack, incident_id: str, context: WriteContext, state: str) -> Out
 
 def _move_to(pack: Pack, incident_id: str, entry: ServiceMapping) -> Outcome:
     pair, log = pair_of_command(pack, incident_id), WriteLog()
-    if pair.incident is None and pair.state not in (None, RESOLVED):
-        raise ApiError("PagerDuty does not show the incident yet", "run it again", True)
-    if pair.incident is None or pair.state == RESOLVED:
+    if pair.state in (None, RESOLVED):
         return report(pair, SKIPPED, "no PagerDuty incident is open for it", log)
-    if pair.incident.service_id == entry.service_id:
+    if shown(pair).service_id == entry.service_id:
         return report(pair, ALREADY, "on service %s already" % entry.service_name, log)
-    move(pack, pair.incident, entry)
+    move(pack, shown(pair), entry)
     if pair.link.number:
         pack.links.write(pair.link._replace(key_fingerprint=None))
     return report(pair, DONE, "moved to service %s in PagerDuty" % entry.service_name, log)

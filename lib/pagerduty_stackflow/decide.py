@@ -46,21 +46,18 @@ class Now(NamedTuple):
     """What both sides show now; None for a side that has no incident.
 
     ``merged``: a merge closed the PagerDuty incident and nothing is known of its target yet.
-    ``follows``: the record stands on an incident that belongs to another record. ``reopened`` and
-    ``resolved``: the sides on which people did that since the last look, by the side's own stamps.
-    ``later``: the side of the later one, where one side was reopened and the other resolved; None
-    for neither. ``service``: the service that the record's group is mapped to. ``is_mapped``:
-    whether PagerDuty's service has an entry; ``is_default``: whether it is the one that pages for
-    groups without an entry.
+    ``follows``: the record stands on an incident that belongs to another record. ``reopened``:
+    the side that people opened again since the last look, and later than they resolved the other.
+    ``service``: the service that the record's group is mapped to. ``is_mapped``: whether
+    PagerDuty's service has an entry; ``is_default``: whether it is the one that pages for groups
+    without an entry.
     """
 
     here: Optional[Mapping[str, str]] = None
     there: Optional[Mapping[str, str]] = None
     merged: bool = False
     follows: bool = False
-    reopened: FrozenSet[str] = frozenset()
-    resolved: FrozenSet[str] = frozenset()
-    later: Optional[str] = None
+    reopened: Optional[str] = None
     service: Optional[str] = None
     is_mapped: bool = True
     is_default: bool = False
@@ -171,10 +168,8 @@ def _one_side_done(seen: Seen, now: Now, policy: Policy, place: Decision) -> Dec
     """One side is resolved: the later word counts, a reopening only where people said it."""
     assert now.here is not None and now.there is not None
     is_final = now.here.get("state") in FINAL_STATES
-    done, opened = STACKFLOW, PAGERDUTY
-    if now.there["state"] == RESOLVED:
-        done, opened = PAGERDUTY, STACKFLOW
-    reopened = opened in now.reopened and (done not in now.resolved or now.later == opened)
+    done = PAGERDUTY if now.there["state"] == RESOLVED else STACKFLOW
+    reopened = now.reopened not in (None, done)
     if done == STACKFLOW and now.follows and (is_final or not reopened):
         return Decision("resolved in StackFlow; its PagerDuty incident belongs to another record")
     if done == STACKFLOW and not reopened:

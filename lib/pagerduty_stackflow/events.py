@@ -18,8 +18,9 @@ class Kind(NamedTuple):
     """One type of event.
 
     ``side`` is STACKFLOW, PAGERDUTY or SLA. ``changes`` are the fields of `fields.FIELDS` that it
-    can tell of; ``state`` is the status that it brings, where its name says so. ``opens``: an
-    incident was created or may page from now on. ``note``: it carries a note.
+    can tell of: where all show what was seen last, it is no news; without any it always is.
+    ``state`` is the status that it brings, where its name says so. ``opens``: an incident was
+    created or may page from now on. ``note``: it carries a note.
     """
 
     side: str
@@ -35,7 +36,7 @@ class Kind(NamedTuple):
         """
         if self.note:
             return settings.sync_notes
-        return self.opens or bool(self.changes and settings.bidirectional_sync)
+        return self.opens or self.side != SLA and settings.bidirectional_sync
 
 
 EVENTS = (

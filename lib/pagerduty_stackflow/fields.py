@@ -8,6 +8,7 @@ can open a new alert and a place can page another team.
 
 from __future__ import annotations
 
+import operator
 from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional
 
 from .incidents import PagerDutyIncident, StackFlowIncident
@@ -23,11 +24,6 @@ BOTH = "both"
 
 NOBODY = ""
 """The assignee of a record that nobody holds; None stands for a record that does not say."""
-
-
-def exactly(left: Any, right: Any) -> bool:
-    """Whether two values are the same."""
-    return bool(left == right)
 
 
 def same_name(left: Optional[str], right: Optional[str]) -> bool:
@@ -48,7 +44,7 @@ class Field(NamedTuple):
     name: str
     here: Callable[[StackFlowIncident], Optional[str]]
     there: Callable[[PagerDutyIncident], Optional[str]]
-    same: Callable[[Any, Any], bool] = exactly
+    same: Callable[[Any, Any], bool] = operator.eq
     to_stackflow: Optional[Callable[[str], Mapping[str, Any]]] = None
     to_pagerduty: Optional[Callable[[str], Mapping[str, Any]]] = None
     direction: Callable[[Settings], str] = lambda settings: NONE

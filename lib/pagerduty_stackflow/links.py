@@ -34,10 +34,10 @@ class Expected(NamedTuple):
     values: Mapping[str, str]
     at: str
 
-    def is_fresh(self, now: datetime) -> bool:
+    def is_fresh(self, now: datetime, patience: timedelta = VISIBLE) -> bool:
         """Whether the side may still take its time to show it."""
         sent = parse_time(self.at)
-        return sent is not None and abs(now - sent) < VISIBLE
+        return sent is not None and abs(now - sent) < patience
 
 
 class Link(NamedTuple):
@@ -130,17 +130,14 @@ def decode(number: str, text: Any) -> Optional[Link]:
         return upgraded(number, data)
     texts: Dict[str, Any] = {name: data.get(name) for name in TEXTS}
     groups: Dict[str, Any] = {name: data.get(name) or {} for name in GROUPS}
-    expects = data.get("expects")
+    expects = data.get("expects") or {"values": {}}
     fits = all(value is None or isinstance(value, str) for value in texts.values())
-    if not fits or not all(map(_is_texts, groups.values())):
+    if not fits or not isinstance(expects, dict) or not all(
+            map(_is_texts, (*groups.values(), expects.get("values")))):
         return None
-    link = Link(number, **texts, **groups)
-    if expects is None:
-        return link
-    if not isinstance(expects, dict) or not _is_texts(expects.get("values")):
-        return None
-    return link._replace(expects=Expected(str(expects.get("side")), expects["values"],
-                                          str(expects.get("at"))))
+    return Link(number, **texts, **groups, expects=Expected(
+        str(expects["side"]), expects["values"], str(expects.get("at"))) if "side" in expects
+        else None)
 
 
 def _is_texts(value: Any) -> bool:

@@ -10,8 +10,6 @@ from datetime import timedelta
 from .decide import ACKNOWLEDGED
 from .errors import NotFoundError, PackError
 from .fields import PAGERDUTY
-from .incidents import parse_time
-from .links import Link
 from .pack import Pack
 from .pagerduty.account import SILENT
 from .pagerduty.events import fingerprint
@@ -32,12 +30,6 @@ class UnseenError(PackError):
 
     kind = "unseen"
     is_news = False
-
-
-def is_on_its_way(pack: Pack, link: Link) -> bool:
-    """Whether its incident may still become visible."""
-    sent = parse_time(link.expects.at) if link.expects else None
-    return sent is not None and abs(pack.clock.now() - sent) < PATIENCE
 
 
 def report_lost(pack: Pack, pair: Pair, dry_run: bool) -> UnseenError:

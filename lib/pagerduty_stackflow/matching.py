@@ -13,7 +13,6 @@ from .links import VISIBLE, Link
 from .pack import Pack
 from .pagerduty.events import fingerprint
 from .routing import entry_of_service, find_route
-from .settings import Settings
 
 PAUSE = 2.0
 """Seconds between two looks for an incident that was just triggered."""
@@ -126,22 +125,16 @@ def _triggered_for(pack: Pack, number: str, born_in_pagerduty: bool
         if last is not None:
             service = alerts[last.id][key].service_id or last.service_id
             entry = entry_of_service(pack.settings, service)
+            keys = {key for one in pack.settings.service_mapping if one.service_id == service
+                    for key in (one.integration_key,) + one.previous_integration_keys}
             others = {record_of_key(one, host) for one in alerts[last.id]} - {None, number}
             best = Link(number, dedup_key=key, there={"place": service or ""},
                         here={"place": entry.assignment_group} if entry else {},
-                        key_fingerprint=only_key(pack.settings, service),
+                        key_fingerprint=fingerprint(keys.pop()) if len(keys) == 1 else None,
                         target=last.id if others else None), last
         elif count or not born_in_pagerduty:
             return best
         count += 1
-
-
-def only_key(settings: Settings, service_id: Optional[str]) -> Optional[str]:
-    """Return the fingerprint of a service's routing key, where only one can have opened an alert.
-    """
-    keys = {key for entry in settings.service_mapping if entry.service_id == service_id
-            for key in (entry.integration_key,) + entry.previous_integration_keys}
-    return fingerprint(keys.pop()) if len(keys) == 1 else None
 
 
 def wait_for_incidents(pack: Pack, key: str) -> List[PagerDutyIncident]:

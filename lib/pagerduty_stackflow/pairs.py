@@ -8,7 +8,7 @@ before.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Dict, FrozenSet, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, FrozenSet, NamedTuple, Optional, Sequence, Tuple
 
 from .decide import ACKNOWLEDGED, DONE_STATES, RESOLVED, TRIGGERED, Now
 from .errors import PackError
@@ -308,52 +308,48 @@ def now_of(pack: Pack, pair: Pair) -> Now:
     there = dict(link.there, **(shown_there(incident) if incident else {}))
     there["state"] = pair.state or ""
     route = find_route(pack.settings, record.assignment_group, record.category) if record else None
-    reopened, resolved, later = _changes(pair)
     return Now(here, there if pair.state else None,
                merged=incident is not None and _goes_on(link, incident),
-               follows=pair.follows, reopened=reopened, resolved=resolved, later=later,
+               follows=pair.follows, reopened=_reopened(pair),
                service=route.mapping.service_id if route else None,
                is_mapped=entry_of_service(pack.settings, there.get("place")) is not None,
                is_default=there.get("place") in (None, pack.settings.default_service_id))
 
 
-def _changes(pair: Pair) -> Tuple[FrozenSet[str], FrozenSet[str], Optional[str]]:
-    """The sides that people reopened, and resolved, since the last look; and the side of the later
-    change.
+def _reopened(pair: Pair) -> Optional[str]:
+    """The side that people opened again since the last look, and later than they resolved the
+    other; in the same second, the resolve counts.
     """
-    link, record, incident = pair.link, pair.record, pair.incident
+    link, record, incident, event = pair.link, pair.record, pair.incident, pair.event_record
     if record is None or pair.state is None:
-        return frozenset(), frozenset(), None
-    reopened, resolved = set(), set()
+        return None
     at, was_done = parse_time(link.here.get("at")), link.here.get("state") in DONE_STATES
-    event = pair.event_record
+    there_at = incident.status_changed_at if incident else None
     if record.state in DONE_STATES:
-        stamp = parse_time(record.fields.get("resolved_at"))
-        if not was_done or (at and stamp and stamp > at):
-            resolved.add(STACKFLOW)
-    else:
-        stamp = record.reopened_at or (event.reopened_at if event else None)
-        before = event is not None and event.state in DONE_STATES and not (
-            at and event.updated_at and event.updated_at < at)  # an event shows it resolved
-        if was_done or before or stamp and (at is None or stamp > at):
-            reopened.add(STACKFLOW)
-    here_time = stamp or record.updated_at
-    there_time = incident.status_changed_at if incident else None
-    there_at, was = parse_time(link.there.get("at")), link.there.get("state")
-    if pair.reopened:
-        assert incident is not None
-        reopened.add(PAGERDUTY)
-        there_time = incident.reopened_at or there_time
-    elif pair.state == RESOLVED:
-        ours = link.expected(PAGERDUTY).get("state") == RESOLVED and not (
-            there_time and here_time and there_time > here_time + VISIBLE)  # too late for ours
-        if not ours and (was != RESOLVED or (there_at and there_time and there_time > there_at)):
-            resolved.add(PAGERDUTY)
-    if not here_time or not there_time:
-        return frozenset(reopened), frozenset(resolved), None
-    opened_here = STACKFLOW in reopened  # in the same second, the resolve counts
-    is_here_later = here_time > there_time if opened_here else here_time >= there_time
-    return frozenset(reopened), frozenset(resolved), STACKFLOW if is_here_later else PAGERDUTY
+        if incident is None or not pair.reopened:
+            return None
+        resolved_at, reopened_at = parse_time(record.fields.get("resolved_at")), (
+            incident.reopened_at or there_at)
+        resolved = not was_done or (at and resolved_at and resolved_at > at)
+        return _last_word(PAGERDUTY, reopened_at, resolved, resolved_at or record.updated_at)
+    reopened_at = record.reopened_at or (event.reopened_at if event else None)
+    before = event is not None and event.state in DONE_STATES and not (
+        at and event.updated_at and event.updated_at < at)  # an event shows it resolved
+    if not (was_done or before or reopened_at and (at is None or reopened_at > at)):
+        return None
+    here_at, seen_at = reopened_at or record.updated_at, parse_time(link.there.get("at"))
+    ours = link.expected(PAGERDUTY).get("state") == RESOLVED and not (
+        there_at and here_at and there_at > here_at + VISIBLE)  # too late for ours
+    resolved = not ours and (link.there.get("state") != RESOLVED or
+                             (seen_at and there_at and there_at > seen_at))
+    return _last_word(STACKFLOW, here_at, resolved and pair.state == RESOLVED, there_at)
+
+
+def _last_word(side: str, reopened_at: Optional[datetime], resolved: Any,
+               resolved_at: Optional[datetime]) -> Optional[str]:
+    """A side that was reopened, where the other was not resolved since."""
+    later = reopened_at and resolved_at and reopened_at > resolved_at
+    return side if later or not resolved else None
 
 
 def seen_now(pair: Pair, kept: FrozenSet[Tuple[str, str]] = frozenset()) -> Link:

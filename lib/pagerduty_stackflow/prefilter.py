@@ -90,7 +90,7 @@ def _pagerduty(payload: Dict[str, Any], settings: Settings, links: Links,
 def _known_there(kind: Kind, incident: Mapping[str, Any], link: Link) -> str:
     shown: Dict[str, Any] = {field.name: incident.get(field.name) for field in VALUES}
     shown.update(state=kind.state or incident.get("status"), place=incident.get("service_id"))
-    if link.expected(STACKFLOW) or kind.name == "incident.reopened" or (
+    if not kind.changes or link.expected(STACKFLOW) or kind.name == "incident.reopened" or (
             link.there.get("state") == RESOLVED != shown["state"]):
         return ""  # a write is under way, or its run was killed; or people reopened it
     return _known(PAGERDUTY, link, shown,

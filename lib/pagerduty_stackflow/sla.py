@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from .commands import pair_of_command
-from .contents import send_trigger
 from .decide import (ACKNOWLEDGED, DONE_STATES, IN_PROGRESS, REPLACE, RESOLVED, TRIGGER,
                      Decision)
 from .errors import AGAIN, ApiError, BadInputError, ConflictError, PackError
@@ -24,6 +23,7 @@ from .pagerduty.events import fingerprint
 from .routing import CRITICAL, entry_of_service, mapping_of, route_for_opening
 from .stores import STARTING, UNANSWERED, WAITING, Escalation
 from .sync import apply, before_install, decide_pair, number_of, retry_on_conflict, settle
+from .templates import send_trigger
 from .to_pagerduty import WriteContext
 from .transport import OutcomeUnknownError
 from .verification import wait_until_visible

@@ -63,8 +63,8 @@ def settle_incident(pack: Pack, incident_id: str,
             pair = observe(pack, number, pack.links.read(number), given)
             if pair.incident is not None and incident_id != pair.incident.id and (
                     pair.link.pagerduty_id not in (None, incident_id)):
-                outcomes.append(nothing("%s has a newer incident, %s" % (number, pair.incident.id),
-                                        incident_id, number))
+                outcomes.append(Outcome(SKIPPED, "%s has a newer incident, %s" % (
+                    number, pair.incident.id), number, incident_id))
             else:
                 outcomes.append(settle(pack, pair, context))
         except PackError as error:  # the other records shall not wait for this one
@@ -146,27 +146,22 @@ def _is_next(event: StackFlowIncident, stored: Link) -> bool:
     return not (event.reopened_at and (at is None or event.reopened_at > at))
 
 
-def policy_of(pack: Pack, record: Optional[StackFlowIncident], force: bool = False) -> Policy:
-    """Return the settings that a decision about a record depends on."""
-    settings = pack.settings
-    pages = reaches(record.priority if record else None, settings.priority_threshold)
-    return Policy(settings.bidirectional_sync, settings.auto_acknowledge, pages, force,
-                  {field.name: field.direction(settings) for field in VALUES})
-
-
 def decide_pair(pack: Pack, pair: Pair, force: bool = False) -> Decision:
     """Return what follows for a pair. Raises UnreadableError where an unknown priority would
     decide.
     """
     if pair.link.successor:
         return Decision("carried on in %s" % pair.link.successor)
-    record, policy = pair.record, policy_of(pack, pair.record, force)
+    record, settings = pair.record, pack.settings
     if (record is not None and record.priority and record.state not in DONE_STATES and not (
             force or pair.link.joined or priority_named(record.priority) in PRIORITIES)):
         raise UnreadableError("%s has the priority %r, which the pack does not know, so nobody was "
                               "paged" % (record.number, record.priority),
                               "set it to one of %s in StackFlow" % ", ".join(PRIORITIES))
-    return decide(pair.link.seen, now_of(pack, pair), policy)
+    pages = reaches(record.priority if record else None, settings.priority_threshold)
+    return decide(pair.link.seen, now_of(pack, pair), Policy(
+        settings.bidirectional_sync, settings.auto_acknowledge, pages, force,
+        {field.name: field.direction(settings) for field in VALUES}))
 
 
 def settle(pack: Pack, pair: Pair, context: Optional[WriteContext] = None, force: bool = False,
@@ -318,11 +313,6 @@ def number_of(pack: Pack, incident_id: str) -> str:
 def no_record(number: str) -> PackError:
     """Return the error for a number that StackFlow does not know."""
     return NotFoundError("StackFlow does not know %s" % number, "check the number")
-
-
-def nothing(reason: str, incident_id: Optional[str], number: Optional[str] = None) -> Outcome:
-    """Return the outcome of a run that had nothing to do."""
-    return Outcome(SKIPPED, reason, stackflow_id=number, pagerduty_incident_id=incident_id)
 
 
 def report(pair: Pair, outcome: str, reason: str, log: WriteLog) -> Outcome:

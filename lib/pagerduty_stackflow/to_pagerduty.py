@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from .answers import PAGERDUTY as SYSTEM
-from .contents import send_trigger
 from .decide import (ACKNOWLEDGE, ACKNOWLEDGED, MOVE, RESOLVE, RESOLVED, SET_VALUES, TRIGGER,
                      TRIGGERED, Decision)
 from .errors import AGAIN, ApiError, ConflictError, PackError, RoutingKeyError
@@ -26,6 +25,7 @@ from .pagerduty.events import fingerprint
 from .pairs import Pair, now_of, seen_now
 from .routing import entry_of_service, route_for_opening
 from .settings import Settings
+from .templates import send_trigger
 from .transport import OutcomeUnknownError
 
 
@@ -183,7 +183,7 @@ def acknowledge(pack: Pack, pair: Pair, context: WriteContext) -> None:
         log.add(ACKNOWLEDGE, "acknowledged in PagerDuty")
         return
     person = context.by or (pair.record.assigned_to if pair.record else None)
-    incident = _shown(pair)
+    incident = shown(pair)
     known = pack.rest.user_email(person) if person else None
     if known is None:
         pack.rest.add_note(incident.id, "Taken in StackFlow by %s" % (person or "a person"))
@@ -220,7 +220,6 @@ def _send(pack: Pack, pair: Pair, state: str, log: WriteLog) -> bool:
     key, dedup = event_key(pack.settings, pair.link), pair.link.dedup_key or ""
     if key is None:
         return False
-    before = pair.state
     pair.link = seen_now(pair)
     try:
         with expecting(pack, pair, PAGERDUTY, {"state": state}):
@@ -229,7 +228,6 @@ def _send(pack: Pack, pair: Pair, state: str, log: WriteLog) -> bool:
         return True
     except RoutingKeyError as error:  # its integration was deleted
         log.warnings.append("PagerDuty refused the event: %s" % error.message)
-        pair.state = before
         pair.link = pair.link._replace(expects=None, key_fingerprint=None)
         return False
 
@@ -251,9 +249,9 @@ def _set_status(pack: Pack, pair: Pair, incident: PagerDutyIncident, status: str
         pair.link = pair.link._replace(key_fingerprint=None)
 
 
-def _shown(pair: Pair) -> PagerDutyIncident:
-    """The incident, where REST has to reach it. OutcomeUnknownError, so that the run looks again,
-    where PagerDuty does not show it.
+def shown(pair: Pair) -> PagerDutyIncident:
+    """Return the incident, where REST has to reach it. OutcomeUnknownError, so that the run looks
+    again, where PagerDuty does not show it.
     """
     if pair.incident is None:
         raise OutcomeUnknownError("PagerDuty does not show the incident yet",
@@ -264,7 +262,7 @@ def _shown(pair: Pair) -> PagerDutyIncident:
 def move_incident(pack: Pack, pair: Pair, log: WriteLog) -> None:
     """Move the incident to the service of the record's group, so that its team is paged."""
     entry = entry_of_service(pack.settings, now_of(pack, pair).service)
-    incident = _shown(pair)
+    incident = shown(pair)
     assert entry is not None
     with expecting(pack, pair, PAGERDUTY, {"place": entry.service_id}):
         pair.incident = move(pack, incident, entry)
@@ -275,7 +273,7 @@ def move_incident(pack: Pack, pair: Pair, log: WriteLog) -> None:
 
 def set_values(pack: Pack, pair: Pair, values: Mapping[str, str], log: WriteLog) -> None:
     """Write plain fields of an open incident."""
-    incident = _shown(pair)
+    incident = shown(pair)
     fields: Dict[str, Any] = {}
     for name, value in values.items():
         write = BY_NAME[name].to_pagerduty

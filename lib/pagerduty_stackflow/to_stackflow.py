@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Dict
 
-from .contents import new_record, place_fields, state_fields
 from .decide import (DONE_STATES, IN_PROGRESS, REGROUP, REPLACE, RESOLVED, SET_VALUES, Decision)
 from .errors import ConflictError
 from .fields import BY_NAME, STACKFLOW
@@ -14,6 +13,7 @@ from .matching import CACHED, owner_of_mark
 from .pack import Pack
 from .pairs import Pair, now_of
 from .routing import entry_of_service
+from .templates import new_record, place_fields, state_fields
 from .to_pagerduty import WriteContext, WriteLog, expecting
 from .transport import OutcomeUnknownError
 

@@ -175,11 +175,8 @@ def given(decide: Any, start: Start) -> Tuple[Any, Any, Any]:
             seen[name] = "old"
             shown[name] = "new" + (" of " + side) * ("alike" not in start.changed) if (
                 side in start.changed) else "old"
-    reopened = frozenset([start.reopened]) if start.reopened else frozenset()
-    other = {STACKFLOW: PAGERDUTY, PAGERDUTY: STACKFLOW, None: None}[start.reopened]
-    later = {None: None, "earlier": start.reopened, "later": other}[start.other]
+    reopened = start.reopened if start.other != "later" else None
     now = decide.Now(here, there, start.there == "merged", start.follows, reopened,
-                     frozenset([other]) if start.other else frozenset(), later,
                      SERVICES[group], service != "X", service == "D")
     return decide.Seen(seen_here, seen_there, expected), now, decide.Policy(
         start.bidirectional, start.auto_acknowledge, start.pages, start.force,
@@ -214,12 +211,12 @@ def carry_out(decide: Any, seen: Any, now: Any, decision: Any) -> Tuple[Any, Any
                  if (PAGERDUTY, name) not in decision.kept}
     triggered = "trigger" in decision.pagerduty
     moved_on = now._replace(
-        here=here or None, there=there or None, reopened=frozenset(), resolved=frozenset(),
-        later=None, service=SERVICES[here["place"]] if here else None,
+        here=here or None, there=there or None, reopened=None,
+        service=SERVICES[here["place"]] if here else None,
         follows=now.follows and not triggered, is_mapped=there.get("place") != "X",
         is_default=there.get("place") == "D")
     if (PAGERDUTY, "state") in decision.kept:  # it stays as new as it was
-        moved_on = moved_on._replace(reopened=now.reopened, resolved=now.resolved, later=now.later)
+        moved_on = moved_on._replace(reopened=now.reopened)
     base = {} if triggered else seen.there
     return decide.Seen(dict(seen.here, **new_here), dict(base, **new_there)), moved_on
 
@@ -449,7 +446,7 @@ def _later_is_no_worse(decide: Any, start: Start, seen: Any, now: Any, first: An
     then_seen, then = carry_out(decide, seen, now, first)
     if (then.here["state"], then.there["state"]) == ("resolved", "resolved") and not start.follows:
         again = then._replace(there=dict(then.there, state="triggered"),
-                              reopened=frozenset([PAGERDUTY]), resolved=frozenset())
+                              reopened=PAGERDUTY)
         late = decide.decide(then_seen, again, on)
         assert ("regroup" in late.writes) == moved
         assert ("move" in late.writes) == regrouped
@@ -463,8 +460,8 @@ def _values_are_right(decide: Any, start: Start, first: Any, end: Tuple[Any, Any
         return
     seen, now, policy = end
     if "resolved" in (now.here["state"], now.there["state"]):
-        again = now._replace(there=dict(now.there, state="triggered"), later=None,
-                             reopened=frozenset([PAGERDUTY]), resolved=frozenset())
+        again = now._replace(there=dict(now.there, state="triggered"),
+                             reopened=PAGERDUTY)
         seen, now, _ = end_of(decide, seen, again, policy)
     allowed = {"both": {STACKFLOW, PAGERDUTY}, "to_pagerduty": {STACKFLOW},
                "to_stackflow": {PAGERDUTY}, "none": set()}[start.direction]
