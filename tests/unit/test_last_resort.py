@@ -105,15 +105,6 @@ def test_it_is_forgotten_once_it_is_resolved():
     assert not [name for name in world.store.values if name.endswith(".last_resort")]
 
 
-def test_it_is_resolved_after_the_datastore_was_lost():
-    world, number = unanswered()
-    for name in [name for name in world.store.values if ".start" not in name]:
-        del world.store.values[name]
-    world.stackflow.set_state(number, "resolved")
-    world.wait(5)
-    assert world.incident(number).status == last(world, number).status == "resolved"
-
-
 def test_it_is_resolved_before_the_next_incident_after_a_reopening():
     world, number = unanswered(bidirectional_sync=False)
     world.listening = False
