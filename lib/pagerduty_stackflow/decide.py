@@ -257,7 +257,8 @@ def _values(seen: Seen, now: Now, policy: Policy) -> Dict[Tuple[str, str], str]:
     found = {}
     for field in VALUES:
         name, direction = field.name, policy.directions.get(field.name)
-        if differs(name, now.here, now.there):
+        same = name in now.here and name in now.there and not differs(name, now.here, now.there)
+        if not same:
             here = direction in (TO_PAGERDUTY, BOTH) and differs(name, seen.here, now.here)
             there = direction in (TO_STACKFLOW, BOTH) and differs(name, seen.there, now.there)
             if here and not (there and field.winner == PAGERDUTY):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Optional, Tuple
 
-from .fields import PAGERDUTY, STACKFLOW
+from .fields import BY_NAME, PAGERDUTY, STACKFLOW
 from .settings import Settings
 
 SLA = "sla"
@@ -60,8 +60,7 @@ EVENTS = (
 )
 UPDATED = "incident.updated"
 """What a poll says of an incident that changed: which one, and what it is now."""
-POLLED = tuple(Kind(side, UPDATED, ("state", "place", "acknowledgement"), opens=True)
-               for side in (PAGERDUTY, STACKFLOW))
+POLLED = tuple(Kind(side, UPDATED, tuple(BY_NAME), opens=True) for side in (PAGERDUTY, STACKFLOW))
 
 
 def kind_of(side: str, name: str) -> Optional[Kind]:

@@ -17,7 +17,6 @@ from .settings import Settings
 STACKFLOW = "stackflow"
 PAGERDUTY = "pagerduty"
 
-NONE = "none"
 TO_STACKFLOW = "to_stackflow"
 TO_PAGERDUTY = "to_pagerduty"
 BOTH = "both"
@@ -37,7 +36,7 @@ class Field(NamedTuple):
     ``here`` and ``there`` read it from a StackFlow record and a PagerDuty incident as a common
     value; None where that side does not show it. ``to_stackflow`` and ``to_pagerduty`` give the
     fields that a write of a value sends; None for the three fields with rules of their own.
-    ``direction`` is NONE, TO_STACKFLOW, TO_PAGERDUTY or BOTH by the settings; ``winner`` is the
+    ``direction`` is BOTH, TO_STACKFLOW, TO_PAGERDUTY or "none" by the settings; ``winner`` is the
     side that counts where both changed.
     """
 
@@ -47,7 +46,8 @@ class Field(NamedTuple):
     same: Callable[[Any, Any], bool] = operator.eq
     to_stackflow: Optional[Callable[[str], Mapping[str, Any]]] = None
     to_pagerduty: Optional[Callable[[str], Mapping[str, Any]]] = None
-    direction: Callable[[Settings], str] = lambda settings: NONE
+    direction: Callable[[Settings], str] = (
+        lambda settings: BOTH if settings.bidirectional_sync else TO_PAGERDUTY)
     winner: str = STACKFLOW
 
 

@@ -53,7 +53,8 @@ class Pair:
     ``link`` is what counts as seen before this look, ``stored`` the link as the datastore has it.
     ``incident`` is None where PagerDuty was not asked or shows none; ``state`` is PagerDuty's
     status as it counts for the pair. ``reopened``: PagerDuty was resolved and opened again since.
-    ``follows``: the incident belongs to another record. ``wrote``: this run stored the link.
+    ``follows``: the incident belongs to another record. ``kept``: what a decision does not carry
+    over now, as (side, field), so that it counts as before. ``wrote``: this run stored the link.
     ``remembers``: what this run writes is the pack's own change; a person's command is not, so that
     its webhook carries it over.
     """
@@ -68,6 +69,7 @@ class Pair:
         self.reopened = False
         self.follows = False
         self.event_record: Optional[StackFlowIncident] = None
+        self.kept: FrozenSet[Tuple[str, str]] = frozenset()
         self.wrote = False
         self.remembers = True
 
@@ -352,13 +354,12 @@ def _last_word(side: str, reopened_at: Optional[datetime], resolved: Any,
     return side if later or not resolved else None
 
 
-def seen_now(pair: Pair, kept: FrozenSet[Tuple[str, str]] = frozenset()) -> Link:
-    """Return the link with what both sides show now; ``kept`` are fields that still count as
-    before.
+def seen_now(pair: Pair) -> Link:
+    """Return the link with what both sides show now, but for what the pair keeps as it was seen.
 
     A write that is still under way stays expected, and its side counts as it was seen.
     """
-    link, record, incident = pair.link, pair.record, pair.incident
+    link, record, incident, kept = pair.link, pair.record, pair.incident, pair.kept
     if record is not None:
         new = {name: value for name, value in shown_here(record).items()
                if (STACKFLOW, name) not in kept}

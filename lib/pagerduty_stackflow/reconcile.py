@@ -284,7 +284,8 @@ class Run:
             return True
         if link is None:
             return bool(decision.writes) and self._may_be_ours(record.created_at)
-        shown = seen_now(pair, decision.kept)
+        pair.kept = decision.kept
+        shown = seen_now(pair)
         if not decision.in_sync or _values(shown) == _values(link):
             return not decision.in_sync
         stored = self._pack.links.read(number)

@@ -14,7 +14,7 @@ from . import to_stackflow as stackflow
 from .decide import (ACKNOWLEDGE, ACKNOWLEDGED, CREATE, DONE_STATES, MOVE, REPLACE, RESOLVE,
                      RESOLVED, SET_VALUES, TRIGGER, TRIGGERED, Decision, Policy, decide)
 from .errors import ConflictError, NotFoundError, PackError
-from .fields import PAGERDUTY, STACKFLOW, VALUES
+from .fields import BY_NAME, PAGERDUTY, STACKFLOW, VALUES
 from .incidents import (PRIORITIES, StackFlowIncident, pagerduty_id_of_mark, parse_time,
                         priority_named, reaches)
 from .links import Link
@@ -183,6 +183,7 @@ def settle(pack: Pack, pair: Pair, context: Optional[WriteContext] = None, force
         if decision.opens and not force:
             decision = _object(pack, pair, decision, objection)
         decisions.append(decision)
+        pair.kept = decision.kept
         if context.dry_run:
             log.names += decision.writes
             return True
@@ -246,18 +247,19 @@ def apply(pack: Pack, pair: Pair, decision: Decision, context: WriteContext) -> 
 
 
 def _remember(pack: Pack, pair: Pair, decision: Decision) -> bool:
-    """Store what was observed. True when a record was created, or another run wrote meanwhile, so
-    that this one looks again.
+    """Store what was observed. True when a record was created, plain values are left to write, or
+    another run wrote meanwhile, so that this one looks again.
     """
-    created = CREATE in decision.stackflow
+    left = decision.writes and any(BY_NAME[name] in VALUES for _, name in decision.kept)
+    again = CREATE in decision.stackflow or bool(left)
     if not pair.link.number:
-        return created
-    link = seen_now(pair, decision.kept)
+        return again
+    link = seen_now(pair)
     if link != pair.stored and link.joined:
         pack.links.write(link)
         pair.link, pair.wrote = link, True
-    if created or not pair.wrote:
-        return created
+    if again or not pair.wrote:
+        return again
     found = pack.links.read(link.number)
     if found is not None and TRIGGER in decision.pagerduty and found != link:
         pagerduty.repeat(pack, found)

@@ -11,7 +11,7 @@ import itertools
 import random
 from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
-from pagerduty_stackflow.fields import Field, exactly
+from pagerduty_stackflow.fields import Field
 
 STATES = ("new", "in_progress", "on_hold", "pending_customer", "pending_vendor", "resolved",
           "closed", "cancelled")
@@ -32,7 +32,7 @@ which pages for groups without an entry, or on no known service. Nobody mapped s
 """
 GROUPS = {service: group for group, service in SERVICES.items()}
 WINNERS = {"title": STACKFLOW, "priority": PAGERDUTY}
-FIELDS = tuple(Field(name, lambda record: None, lambda incident: None, exactly, winner=winner)
+FIELDS = tuple(Field(name, lambda record: None, lambda incident: None, winner=winner)
                for name, winner in WINNERS.items())
 """Two fields that both sides hold as plain values, which the walk plants into the table."""
 
