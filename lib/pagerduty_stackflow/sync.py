@@ -261,7 +261,8 @@ def _remember(pack: Pack, pair: Pair, decision: Decision) -> bool:
     if again or not pair.wrote:
         return again
     found = pack.links.read(link.number)
-    if found is not None and TRIGGER in decision.pagerduty and found != link:
+    if found is not None and TRIGGER in decision.pagerduty and (
+            found.expected(PAGERDUTY) != link.expected(PAGERDUTY)):
         pagerduty.repeat(pack, found)
     if found is not None and found.waiting:
         pack.links.stop_waiting(link.number)
