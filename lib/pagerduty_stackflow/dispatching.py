@@ -1,6 +1,4 @@
-"""What every sensor does with an event: ask the filter, remember whose alert it is, and dispatch
-it.
-"""
+"""Ask the filter about an event, remember whose alert it is, and dispatch it."""
 
 from __future__ import annotations
 

@@ -31,9 +31,7 @@ class Kind(NamedTuple):
     note: bool = False
 
     def is_needed(self, settings: Settings) -> bool:
-        """Whether the shipped rules need it with these settings; an opening also finds the pack's
-        own.
-        """
+        """Whether the shipped rules need it with these settings."""
         if self.note:
             return settings.sync_notes
         return self.opens or self.side != SLA and settings.bidirectional_sync

@@ -146,13 +146,14 @@ def _is_texts(value: Any) -> bool:
 
 
 class Index(NamedTuple):
-    """A PagerDuty incident's own record, the records that merges brought, and digests and times of
-    the notes that the pack wrote on the incident.
+    """A PagerDuty incident's own record, the records that merges brought, digests and times of the
+    notes that the pack wrote on the incident, and whether it created a record a short time ago.
     """
 
     own: Optional[str]
     followers: List[str]
     notes: Dict[str, str]
+    creating: bool = False
 
     @property
     def numbers(self) -> List[str]:
@@ -231,10 +232,11 @@ class Links:
     def index(self, pagerduty_id: str) -> Index:
         """Return the records of a PagerDuty incident."""
         key = "pagerduty." + pagerduty_id
-        found = {name: value for name, value in self._datastore.read(key).items()
-                 if NOTE in name or STACKFLOW_NUMBER.match(value)}
-        return Index(found.get(key), sorted(value for name, value in found.items()
-                                            if name.startswith(key + ".INC")), _notes(found, key))
+        found = self._datastore.read(key)
+        numbers = {name: value for name, value in found.items() if STACKFLOW_NUMBER.match(value)}
+        followers = (value for name, value in numbers.items() if name.startswith(key + ".INC"))
+        return Index(numbers.get(key), sorted(followers), _notes(found, key),
+                     key + ".creating" in found)
 
     def numbers(self, pagerduty_id: str) -> List[str]:
         """Return the numbers of all records of a PagerDuty incident."""
@@ -243,12 +245,6 @@ class Links:
     def announce(self, pagerduty_id: str) -> None:
         """Note that a record is about to be created, so that the filter knows its echo."""
         self._datastore.set("pagerduty." + pagerduty_id + ".creating", "1", WAITING_EXPIRY)
-
-    def is_created(self, pagerduty_id: str, number: str) -> bool:
-        """Return whether the pack creates, or has created, this record for a PagerDuty incident."""
-        key = "pagerduty." + pagerduty_id
-        found = self._datastore.read(key)
-        return key + ".creating" in found and found.get(key, number) == number
 
     def join(self, pagerduty_id: str, number: str, follows: bool = False,
              ttl: int = OPEN_EXPIRY) -> None:

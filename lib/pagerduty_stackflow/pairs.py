@@ -146,7 +146,7 @@ def _join(pack: Pack, pair: Pair, incident: PagerDutyIncident) -> None:
     told, as an event would end its own alert alone.
     """
     number = pair.link.number
-    own, followers, _ = pack.links.index(incident.id)
+    own, followers = pack.links.index(incident.id)[:2]
     owner = pack.links.read(own) if own and own != number else None
     if owner is not None and owner.incident_id != incident.id and (
             owner.successor or owner.incident_id or

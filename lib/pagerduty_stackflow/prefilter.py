@@ -118,8 +118,10 @@ def _stackflow(payload: Dict[str, Any], settings: Settings, links: Links,
             return "no person was assigned"
         return _known_here(kind, record, link, settings)
     if born_there and kind.name == "incident.created" and record.state == "new" and not (
-            record.assigned_to) and links.is_created(born_there, record.number):
-        return "a record that this pack created for %s" % born_there
+            record.assigned_to):
+        index = links.index(born_there)
+        if index.creating and index.own in (None, record.number):
+            return "a record that this pack created for %s" % born_there
     # The link may be lost, so it is certain at most that nothing is to be opened.
     if kind.opens and not born_there and priority_named(record.priority) in PRIORITIES:
         if not reaches(record.priority, settings.priority_threshold):

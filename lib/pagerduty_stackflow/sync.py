@@ -250,8 +250,8 @@ def _remember(pack: Pack, pair: Pair, decision: Decision) -> bool:
     """Store what was observed. True when a record was created, plain values are left to write, or
     another run wrote meanwhile, so that this one looks again.
     """
-    left = decision.writes and any(BY_NAME[name] in VALUES for _, name in decision.kept)
-    again = CREATE in decision.stackflow or bool(left)
+    again = CREATE in decision.stackflow or bool(decision.writes) and any(
+        BY_NAME[name] in VALUES for _, name in decision.kept)
     if not pair.link.number:
         return again
     link = seen_now(pair)

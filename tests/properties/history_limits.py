@@ -27,6 +27,7 @@ class Limits:
                 self._both_opened_again(thread, last) or
                 self._ended_by_another(thread, last) or
                 self._goes_on(thread, last) or
+                self._successor_forgotten(thread) or
                 self.out_of_sight(thread, last))
 
     def away_and_back(self, thread: Thread) -> bool:
@@ -71,6 +72,13 @@ class Limits:
         """
         return any(entry.what in ("create", "trigger") and entry.forgotten
                    for entry in thread.entries)
+
+    def _successor_forgotten(self, thread: Thread) -> bool:
+        """A record that a killed run created in place of a closed one counts as a new one, if nobody
+        looks within ten minutes.
+        """
+        return thread.born_in_pagerduty and self.opening_forgotten(thread) and any(
+            self._world.pagerduty.alerts(one) for one in thread.own)
 
     def _was_looked_at(self, thread: Thread, since: Entry) -> bool:
         return any(look.number == thread.number and look.position > since.position

@@ -255,7 +255,7 @@ CALLS = [("read", "INC1"), ("write", OPENED), ("write", CLOSED), ("wait", "INC1"
          ("restore", "INC1", None), ("read_with_notes", "INC1"),
          ("remember_last_resort", "INC1", "f" * 16),
          ("forget_last_resort", "INC1"), ("every",), ("every_number",),
-         ("announce", "Q0ABCDEF"), ("is_created", "Q0ABCDEF", "INC1")]
+         ("announce", "Q0ABCDEF")]
 
 
 @pytest.mark.parametrize("name, given", [(call[0], call[1:]) for call in CALLS])
