@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, Optional
 
-from .decide import RESOLVED
+from .decide import ACKNOWLEDGED, RESOLVED, TRIGGERED
 from .fields import NOBODY, PAGERDUTY, STACKFLOW
 from .links import Expected, Link
 
@@ -12,11 +12,11 @@ from .links import Expected, Link
 def upgraded(number: str, data: Dict[str, Any]) -> Optional[Link]:
     """Return a link of version 0.1.0, which stored what the two sides had agreed on.
 
-    What was agreed counts as seen, but that a resolve which was sent as an event is still expected.
+    What was agreed counts as seen, but that what was sent as an event is still expected.
     A merge had put all of its records on the target; whose the target is tells the index.
     """
     states = {"open": "new", "acknowledged": "new", "resolved": RESOLVED}
-    statuses = {"open": "triggered", "acknowledged": "acknowledged", "resolved": RESOLVED}
+    statuses = {"open": TRIGGERED, "acknowledged": ACKNOWLEDGED, "resolved": RESOLVED}
     texts = {name: value for name, value in data.items() if isinstance(value, str)}
     here, there = {}, {}
     if texts.get("stackflow") in states:
@@ -28,9 +28,9 @@ def upgraded(number: str, data: Dict[str, Any]) -> Optional[Link]:
                  "at": texts.get("reopened_at", "")}
     by_event = not (data.get("rest_only") or data.get("moved"))
     expects = None
-    if there.get("state") == RESOLVED and by_event and "sent_at" in texts:
-        there["state"] = "triggered"
-        expects = Expected(PAGERDUTY, {"state": RESOLVED}, texts["sent_at"])
+    if there.get("state") in (ACKNOWLEDGED, RESOLVED) and by_event and "sent_at" in texts:
+        expects = Expected(PAGERDUTY, {"state": there["state"]}, texts["sent_at"])
+        there["state"] = TRIGGERED
     elif "moving" in texts:
         expects = Expected(PAGERDUTY, {"place": texts["moving"]}, texts.get("sent_at", ""))
     elif "writing" in texts:
