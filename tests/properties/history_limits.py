@@ -28,6 +28,7 @@ class Limits:
                 self._ended_by_another(thread, last) or
                 self._goes_on(thread, last) or
                 self._successor_forgotten(thread) or
+                self._taken_for_ours(last, thread) or
                 self.out_of_sight(thread, last))
 
     def away_and_back(self, thread: Thread) -> bool:
@@ -72,6 +73,15 @@ class Limits:
         """
         return any(entry.what in ("create", "trigger") and entry.forgotten
                    for entry in thread.entries)
+
+    @staticmethod
+    def _taken_for_ours(last: Optional[Entry], thread: Thread) -> bool:
+        """A resolve by people in PagerDuty within a minute after the reopening in StackFlow may be
+        taken for the pack's own, which was sent before that.
+        """
+        return last is not None and last.what == "resolve" and any(
+            entry.what == "state" and entry.opens and entry.position < last.position and
+            last.at - entry.at <= timedelta(minutes=1) for entry in thread.entries)
 
     def _successor_forgotten(self, thread: Thread) -> bool:
         """A record that a killed run created in place of a closed one counts as a new one, if nobody
