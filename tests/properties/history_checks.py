@@ -57,7 +57,7 @@ class Checks:
                 if not done and record["priority"] in PAGING and self._pages(record):
                     yield "%s is open and nobody was paged" % thread.number
             elif not done and not incident.open and self._pages(record) and not (
-                    self._limits.stands_on_earlier(thread)):
+                    self._limits.stands_on_earlier(thread) or self._limits.follows_later(thread)):
                 yield "%s is %s, %s is resolved" % (thread.number, record["state"], incident.id)
             elif done and incident.open and incident.service_id in mapped and not (
                     self._limits.out_of_sight(thread, last_word(thread)) or
@@ -204,7 +204,8 @@ class Checks:
         """
         for entry in entries:
             thread = self._diary.threads.get(entry.subject)
-            if entry.by == PACK and not (thread and thread.merged and entry.value == "in_progress"):
+            if entry.by == PACK and not (thread and thread.merged and (
+                    entry.value == "in_progress" or self._limits.follows_later(thread))):
                 yield "no loops: an echo caused: %s" % entry
 
     def no_loops(self) -> Iterator[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any, Optional
 
-from history_diary import DONE, PAGING, PERSON, Diary, Entry, Thread, last_word
+from history_diary import DONE, PACK, PAGING, PERSON, Diary, Entry, Thread, last_word
 
 CLOCK_ALLOWANCE = timedelta(minutes=2)
 
@@ -27,7 +27,7 @@ class Limits:
                 self._both_opened_again(thread, last) or
                 self._ended_by_another(thread, last) or
                 self._goes_on(thread, last) or
-                self._successor_forgotten(thread) or
+                self._successor_forgotten(thread) or self.follows_later(thread) or
                 self._taken_for_ours(last, thread) or
                 self.out_of_sight(thread, last))
 
@@ -73,6 +73,14 @@ class Limits:
         """
         return any(entry.what in ("create", "trigger") and entry.forgotten
                    for entry in thread.entries)
+
+    def follows_later(self, thread: Thread) -> bool:
+        """A record that follows the target of a merge is resolved by the event of the resolve that
+        the pack sent for the target's own record.
+        """
+        entries = self._diary.incidents[thread.incident or ""]
+        return thread.follows and bool(entries) and (entries[-1].what, entries[-1].by) == (
+            "resolve", PACK)
 
     @staticmethod
     def _taken_for_ours(last: Optional[Entry], thread: Thread) -> bool:
