@@ -61,7 +61,8 @@ class Checks:
                 yield "%s is %s, %s is resolved" % (thread.number, record["state"], incident.id)
             elif done and incident.open and incident.service_id in mapped and not (
                     self._limits.out_of_sight(thread, last_word(thread)) or
-                    self._limits.away_and_back(thread) or thread.follows):
+                    self._limits.away_and_back(thread) or
+                    self._limits.shared_unheard(thread) or thread.follows):
                 yield "%s is %s, %s is %s" % (thread.number, record["state"], incident.id,
                                               incident.status)
             elif incident.open and not done:

@@ -74,6 +74,13 @@ class Limits:
         return any(entry.what in ("create", "trigger") and entry.forgotten
                    for entry in thread.entries)
 
+    def shared_unheard(self, thread: Thread) -> bool:
+        """An event ends the record's own alert alone, if a merge that nobody heard of before brought
+        another record's. The first reconcile from a minute after that on resolves by REST.
+        """
+        return any(entry.what == "merge" and entry.value == thread.incident
+                   for entry in self._diary.entries)
+
     def follows_later(self, thread: Thread) -> bool:
         """A record that follows the target of a merge is resolved by the event of the resolve that
         the pack sent for the target's own record.
