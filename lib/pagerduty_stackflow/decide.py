@@ -169,7 +169,7 @@ def _one_side_done(seen: Seen, now: Now, policy: Policy, place: Decision) -> Dec
     assert now.here is not None and now.there is not None
     is_final = now.here.get("state") in FINAL_STATES
     done = PAGERDUTY if now.there["state"] == RESOLVED else STACKFLOW
-    reopened = now.reopened not in (None, done)
+    reopened = now.reopened is not None
     if done == STACKFLOW and now.follows and (is_final or not reopened):
         return Decision("resolved in StackFlow; its PagerDuty incident belongs to another record")
     if done == STACKFLOW and not reopened:
@@ -257,7 +257,7 @@ def _values(seen: Seen, now: Now, policy: Policy) -> Dict[Tuple[str, str], str]:
     found = {}
     for field in VALUES:
         name, direction = field.name, policy.directions.get(field.name)
-        same = name in now.here and name in now.there and not differs(name, now.here, now.there)
+        same = name in now.there and not differs(name, now.here, now.there)
         if not same:
             here = direction in (TO_PAGERDUTY, BOTH) and differs(name, seen.here, now.here)
             there = direction in (TO_STACKFLOW, BOTH) and differs(name, seen.there, now.there)

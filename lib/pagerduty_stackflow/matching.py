@@ -105,8 +105,8 @@ def rebuild(pack: Pack, record: StackFlowIncident) -> Tuple[Link, Optional[Pager
         return link, found
     index = pack.links.index(born_there) if born_there else None
     # A run may have been killed between the creation of a record and the memory of it.
-    if born_there and index and record.number == (not index.creating and index.own or
-                                                  owner_of_mark(pack, born_there)):
+    if born_there and index and (record.number == index.own or (
+            index.creating or not index.own) and record.number == owner_of_mark(pack, born_there)):
         route = find_route(pack.settings, record.assignment_group, record.category)
         there = {"place": route.mapping.service_id} if route else {}
         return Link(record.number, there=there), find_incident(pack, born_there)

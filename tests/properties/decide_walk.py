@@ -74,6 +74,7 @@ def starts() -> Iterator[Start]:
                 for direction in ("none", "to_pagerduty", "to_stackflow", "both"):
                     yield start._replace(changed=changed, direction=direction)
             yield start._replace(changed=(STACKFLOW, PAGERDUTY, "alike"), direction="both")
+            yield start._replace(changed=(STACKFLOW, "unseen"), direction="both")
 
 
 def _holds_values(start: Start) -> bool:
@@ -175,6 +176,9 @@ def given(decide: Any, start: Start) -> Tuple[Any, Any, Any]:
             seen[name] = "old"
             shown[name] = "new" + (" of " + side) * ("alike" not in start.changed) if (
                 side in start.changed) else "old"
+    for name in WINNERS if "unseen" in start.changed else ():
+        for side in (seen_there, there or {}):
+            side.pop(name, None)
     reopened = start.reopened if start.other != "later" else None
     now = decide.Now(here, there, start.there == "merged", start.follows, reopened,
                      SERVICES[group], service != "X", service == "D")
