@@ -40,12 +40,13 @@ QUIET = ("half a body", "a number", "not JSON")
 """Of a deletion nothing but the status is looked at."""
 
 
-def made(monkeypatch, call, step):
+def made(monkeypatch, call, step, timeout=0.2):
     """The error, and how many requests were made, while every answer is that one."""
     monkeypatch.setattr(sla_queue, "WAIT_SECONDS", 0)
     monkeypatch.setattr("botocore.endpoint.time.sleep", lambda seconds: None)
     with ScriptedServer(step) as server:
-        settings = make_settings(server.url, http={"timeout_seconds": 0.2, "total_seconds": 60})
+        settings = make_settings(server.url, http={"timeout_seconds": timeout,
+                                                  "total_seconds": 60})
         kind, act = CALLS[call]
         with pytest.raises(kind) as caught:
             act(settings)
@@ -64,5 +65,5 @@ def test_what_may_pass_is_tried_again(no_aws, monkeypatch, call, fault):  # noqa
 @pytest.mark.parametrize("call, fault", [(call, fault) for call in CALLS for fault in ONCE if not (
     call == "DeleteMessage" and fault in QUIET)])
 def test_what_stays_so_is_tried_once(no_aws, monkeypatch, call, fault):  # noqa: F811
-    error, tries = made(monkeypatch, call, ONCE[fault])
+    error, tries = made(monkeypatch, call, ONCE[fault], timeout=10)
     assert tries == 1 and error.hint and type(error) is CALLS[call][0]
