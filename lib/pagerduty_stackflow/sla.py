@@ -103,7 +103,7 @@ def follow_escalation(pack: Pack, incident_id: str, sla_policy: str,
     warnings: List[str] = []
 
     def attempt() -> bool:
-        with pack.leases.hold("sla." + number, OVERDUE, pack.clock):
+        with pack.leases.hold("sla." + number, OVERDUE, pack.clock, patience=10):
             steps.append(_Look(pack, number, sla_policy).step(breach))
         return True
 
