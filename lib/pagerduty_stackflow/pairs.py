@@ -240,14 +240,14 @@ def _status(pack: Pack, link: Link, incident: PagerDutyIncident) -> Tuple[Link, 
             return settled, status, True
         if fresh:
             return link, RESOLVED, False
-        if _ended_alone(pack, link, incident):
+        if ended_alone(pack, link, incident):
             return settled, RESOLVED, False
         return settled._replace(key_fingerprint=None), status, False  # lost: now by REST
     if reopened:
         return settled, status, True
     if seen == RESOLVED:
         as_before = at is not None and changed is not None and changed <= at
-        if as_before or _ended_alone(pack, link, incident):
+        if as_before or ended_alone(pack, link, incident):
             return link, RESOLVED, False
         return link, status, True
     if seen and at and changed and changed < at:
@@ -262,8 +262,8 @@ def _status(pack: Pack, link: Link, incident: PagerDutyIncident) -> Tuple[Link, 
     return link, status, False
 
 
-def _ended_alone(pack: Pack, link: Link, incident: PagerDutyIncident) -> bool:
-    """Whether the pair's own alert is resolved, and alerts that are not the pack's keep the
+def ended_alone(pack: Pack, link: Link, incident: PagerDutyIncident) -> bool:
+    """Return whether the pair's own alert is resolved, and alerts that are not the pack's keep the
     incident open.
     """
     alerts = pack.rest.alerts(incident.id)

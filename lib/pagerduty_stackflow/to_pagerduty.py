@@ -22,7 +22,7 @@ from .matching import newest
 from .moves import move
 from .pack import Pack
 from .pagerduty.events import fingerprint
-from .pairs import Pair, now_of, seen_now
+from .pairs import Pair, ended_alone, now_of, seen_now
 from .routing import entry_of_service, route_for_opening
 from .settings import Settings
 from .templates import send_trigger
@@ -117,9 +117,7 @@ def trigger(pack: Pack, pair: Pair, decision: Decision, context: WriteContext) -
     assert record is not None
     entry = route_for_opening(pack.settings, record.assignment_group, record.category).mapping
     key, found = _next_key(pack, pair)
-    before, resolves = pair.incident, pair.link.expected(PAGERDUTY).get("state") == RESOLVED
-    if before is not None and before.status != RESOLVED and resolves:
-        pack.rest.set_status(before.id, RESOLVED)  # its event may be lost: one incident is enough
+    _end_before(pack, pair)
     link = Link(record.number, dedup_key=key, here=pair.link.here,
                 key_fingerprint=fingerprint(entry.integration_key),
                 unseen=pair.link.unseen if key == pair.link.dedup_key else None,
@@ -141,6 +139,16 @@ def trigger(pack: Pack, pair: Pair, decision: Decision, context: WriteContext) -
         if pair.state == ACKNOWLEDGED:
             pack.events.acknowledge(entry.integration_key, key)
             log.add(ACKNOWLEDGE, "acknowledged it")
+
+
+def _end_before(pack: Pack, pair: Pair) -> None:
+    """Resolve by REST an incident whose resolve may be lost, as one open incident is enough; where
+    other systems' alerts keep it open, it is theirs.
+    """
+    before, expected = pair.incident, pair.link.expected(PAGERDUTY)
+    if before is not None and before.status != RESOLVED == expected.get("state") and (
+            not ended_alone(pack, pair.link, before)):
+        pack.rest.set_status(before.id, RESOLVED)
 
 
 def repeat(pack: Pack, link: Link) -> None:

@@ -358,6 +358,27 @@ def test_an_incident_whose_resolve_was_lost_is_resolved_before_a_reopening_trigg
     assert (there(world, first), there(world, second)) == ("triggered", "triggered")
 
 
+@pytest.mark.parametrize("seconds", [2, 120])
+def test_an_incident_that_a_foreign_alert_keeps_open_is_left_to_it(world, seconds):
+    number, incident = created(world)
+    pack = world.pack()
+    world.pagerduty.outbox.lose()
+    pack.events.trigger(pack.settings.service_mapping[0].integration_key, "monitor:1", "Disk full",
+                        "monitor", "critical")
+    world.run(1)
+    foreign, = (one.id for one in world.pagerduty.incidents() if one.id != incident)
+    world.pagerduty.merge(incident, [foreign], world.casey)
+    world.settle()
+    world.stackflow.set_state(number, "resolved")
+    world.settle()
+    assert there(world, incident) == "triggered"
+    world.run(seconds)
+    world.stackflow.reopen(number)
+    world.settle()
+    newest, = world.pagerduty.incidents(dedup_key=KEY + number + ":1")
+    assert (there(world, incident), newest.status) == ("triggered", "triggered")
+
+
 def test_an_alert_that_a_killed_run_opened_is_resolved_with_its_record(world):
     number, older = born_there(world)
     world.pagerduty.resolve(older, world.casey)
