@@ -55,13 +55,9 @@ def _assignee(record: StackFlowIncident) -> Optional[str]:
     return (record.assigned_to or NOBODY) if "assigned_to" in record.fields else None
 
 
-def _status(incident: PagerDutyIncident) -> Optional[str]:
-    return incident.status or None
-
-
 FIELDS = (
     # Resolved beats acknowledged beats open; a later reopening beats a resolve.
-    Field("state", lambda record: record.state or None, _status),
+    Field("state", lambda record: record.state or None, lambda incident: incident.status or None),
     # Group against service. Both changed: PagerDuty, as that team is being paged already.
     Field("place", lambda record: record.assignment_group, lambda incident: incident.service_id,
           same_name, winner=PAGERDUTY),

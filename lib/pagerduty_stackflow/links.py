@@ -109,12 +109,6 @@ def encode(link: Link) -> str:
     return json.dumps(dict(data, version=1), sort_keys=True)
 
 
-def shown_link(link: Link) -> Dict[str, Any]:
-    """Return a link for people: what is set."""
-    shown = {name: value for name, value in link._asdict().items() if value}
-    return dict(shown, expects=link.expects._asdict()) if link.expects else shown
-
-
 def decode(number: str, text: Any) -> Optional[Link]:
     """Return a stored link, without `last_resort`; None where somebody edited it: it is rebuilt
     then.

@@ -250,9 +250,8 @@ class Leases(_Kept):
         self._datastore.delete(self._held.pop(name, "lease." + name))
 
     @contextmanager
-    def hold(self, name: str, seconds: int, clock: Clock,
-             patience: float = 0.0) -> Iterator[None]:
-        """Hold a lease while something is done; ConflictError while another run has it."""
+    def hold(self, name: str, seconds: int, clock: Clock, patience: float) -> Iterator[None]:
+        """Hold a lease while something is done; ConflictError if another run keeps it."""
         end = self.take(name, seconds, clock, patience)
         if end is not None:
             raise ConflictError("another run is at work on %s; its lease ends at %s" % (name, end),

@@ -9,7 +9,6 @@ from .decide import DONE_STATES
 from .errors import BadInputError, NotFoundError
 from .incidents import (PRIORITIES, PagerDutyIncident, StackFlowIncident, format_time,
                         is_stackflow_number, reaches)
-from .links import shown_link
 from .pack import Pack
 from .matching import find_incident, find_record, linked_incident, numbers_of
 from .reconcile import reconcile
@@ -38,11 +37,14 @@ def get_incident(pack: Pack, incident_id: str) -> Dict[str, Any]:
                             "check the id")
     shown = {name: format_time(value) if isinstance(value, datetime) else value
              for name, value in incident._asdict().items()} if incident else None
+    kept = {name: value for name, value in link._asdict().items() if value} if link else None
+    if kept and link and link.expects:
+        kept["expects"] = link.expects._asdict()
     known_id = incident.id if incident else None
     return dict(pack.urls(number, known_id), stackflow_id=number, pagerduty_incident_id=known_id,
                 dedup_key=link.dedup_key if link else None,
                 stackflow=dict(record.fields) if record else None, pagerduty=shown,
-                link=shown_link(link) if link else None)
+                link=kept)
 
 
 def sync_status(pack: Pack, incident_id: str) -> Dict[str, Any]:

@@ -126,9 +126,9 @@ def test_the_latest_recovery_is_kept_in_whatever_order_they_come(site, times, ke
 
 def test_a_lease_that_is_held_is_given_back_and_is_refused_to_others_until_then(site):
     other = Leases(Datastore(site.store))
-    with site.leases.hold("x", 60, site.clock):
+    with site.leases.hold("x", 60, site.clock, 0):
         with pytest.raises(ConflictError, match="another run is at work on x"):
-            with other.hold("x", 60, site.clock):
+            with other.hold("x", 60, site.clock, 0):
                 pass
         other.release("x")
         assert other.take("x", 60, site.clock) is not None
@@ -176,7 +176,7 @@ def calls():
             ("secrets", "keys"), ("secrets", "key", "PSUB01"), ("secrets", "write", "PSUB01", "x"),
             ("secrets", "delete", "PSUB01"), ("progress", "read"), ("progress", "write", {}),
             ("leases", "take", "reconcile", 60, clock), ("leases", "release", "reconcile"),
-            ("leases", "hold", "reconcile", 60, clock)]
+            ("leases", "hold", "reconcile", 60, clock, 0)]
 
 
 def call(site, store, name, *given):
