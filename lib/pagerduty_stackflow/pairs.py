@@ -8,7 +8,7 @@ before.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any, Dict, FrozenSet, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, FrozenSet, NamedTuple, Optional, Sequence, Tuple
 
 from .decide import ACKNOWLEDGED, DONE_STATES, RESOLVED, TRIGGERED, Now
 from .errors import PackError
@@ -234,8 +234,10 @@ def _status(pack: Pack, link: Link, incident: PagerDutyIncident) -> Tuple[Link, 
     if waits == RESOLVED and seen != RESOLVED:
         resolved = last_entry(pack, incident.id, "resolve_log_entry")
         if resolved is not None and (at is None or resolved > at):
-            read_before = changed is not None and changed < resolved.replace(microsecond=0)
-            return (link, RESOLVED, False) if read_before else (settled, status, True)
+            stale = changed is not None and changed < resolved.replace(microsecond=0)
+            now = None if stale else find_incident(pack, incident.id)  # it was read before the log
+            again = now is not None and now.status != RESOLVED
+            return (settled, status, True) if again else (link, RESOLVED, False)
         if reopened:
             return settled, status, True
         if fresh:
@@ -330,27 +332,25 @@ def _reopened(pair: Pair) -> Optional[str]:
     if record.state in DONE_STATES:
         if incident is None or not pair.reopened:
             return None
-        resolved_at, reopened_at = parse_time(record.fields.get("resolved_at")), (
-            incident.reopened_at or there_at)
-        resolved = not was_done or (at and resolved_at and resolved_at > at)
-        return _last_word(PAGERDUTY, reopened_at, resolved, resolved_at or record.updated_at)
-    reopened_at = record.reopened_at or (event.reopened_at if event else None)
-    before = event is not None and event.state in DONE_STATES and not (
-        at and event.updated_at and event.updated_at < at)  # an event shows it resolved
-    if not (was_done or before or reopened_at and (at is None or reopened_at > at)):
-        return None
-    here_at, seen_at = reopened_at or record.updated_at, parse_time(link.there.get("at"))
-    ours = link.expected(PAGERDUTY).get("state") == RESOLVED and not (
-        there_at and here_at and there_at > here_at + VISIBLE)  # too late for ours
-    resolved = not ours and (link.there.get("state") != RESOLVED or
-                             (seen_at and there_at and there_at > seen_at))
-    return _last_word(STACKFLOW, here_at, resolved and pair.state == RESOLVED, there_at)
-
-
-def _last_word(side: str, reopened_at: Optional[datetime], resolved: Any,
-               resolved_at: Optional[datetime]) -> Optional[str]:
-    """A side that was reopened, where the other was not resolved since."""
-    later = reopened_at and resolved_at and reopened_at > resolved_at
+        side, opened_at = PAGERDUTY, incident.reopened_at or there_at
+        stamp = parse_time(record.fields.get("resolved_at"))
+        resolved, resolved_at = not was_done or bool(at and stamp and stamp > at), (
+            stamp or record.updated_at)
+    else:
+        stamp = record.reopened_at or (event.reopened_at if event else None)
+        side, opened_at, resolved_at = STACKFLOW, stamp or record.updated_at, there_at
+        before = event is not None and event.state in DONE_STATES and not (
+            at and event.updated_at and event.updated_at < at)  # an event shows it resolved
+        ours = link.expected(PAGERDUTY).get("state") == RESOLVED and not (
+            there_at and opened_at and there_at > opened_at + VISIBLE)  # too late for ours
+        if not (was_done or before or ours and pair.state == RESOLVED or
+                stamp and (at is None or stamp > at)):
+            return None
+        seen_at = parse_time(link.there.get("at"))
+        resolved = pair.state == RESOLVED and not ours and (
+            link.there.get("state") != RESOLVED or bool(
+                seen_at and there_at and there_at > seen_at))
+    later = opened_at and resolved_at and opened_at > resolved_at
     return side if later or not resolved else None
 
 

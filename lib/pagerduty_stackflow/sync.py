@@ -27,14 +27,11 @@ from .to_pagerduty import WriteContext, WriteLog
 from .transport import MAX_WAIT, OutcomeUnknownError
 
 FRESH = timedelta(seconds=60)
-"""Age up to which an event is enough; one that waited longer is read again before anything is
-decided.
-"""
+"""Age up to which an event is enough; for an older one both sides are read."""
 ROUNDS = 4
 """How often a run looks and decides again when somebody else moved a record."""
 FIRST_WAIT = 0.5
-"""Seconds before it does so for the first time; doubled each time, while `http.total_seconds` last.
-"""
+"""Seconds before the first repeat; doubled each time, while `http.total_seconds` last."""
 
 Objection = Callable[[Optional[datetime]], str]
 """Says from its creation time why not to open the other side of an incident; "" for no reason."""
@@ -264,6 +261,9 @@ def _remember(pack: Pack, pair: Pair, decision: Decision) -> bool:
     if found is not None and TRIGGER in decision.pagerduty and (
             found.expected(PAGERDUTY) != link.expected(PAGERDUTY)):
         pagerduty.repeat(pack, found)
+    elif found is not None and found.dedup_key == link.dedup_key and (
+            link.expected(PAGERDUTY).get("state") == RESOLVED) and not found.closed:
+        pack.links.write(found._replace(expects=link.expects))  # a run beside this one forgot it
     if found is not None and found.waiting:
         pack.links.stop_waiting(link.number)
         return True

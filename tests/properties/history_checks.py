@@ -227,7 +227,8 @@ class Checks:
                       if cause.position < entry.position and _causes(entry, cause, thread) and
                       (cause.position, entry.what) not in spent[thread.number]]
             if not causes:
-                yield "%s follows from nothing" % entry
+                if not self._limits.carried_acknowledgement(entry):
+                    yield "%s follows from nothing" % entry
             elif not (entry.forgotten and (entry.what in REPEATED or entry.value in REPEATED)):
                 spent[causes[0][0]].add((causes[0][1], entry.what))
 

@@ -81,6 +81,14 @@ class Limits:
         return any(entry.what == "merge" and entry.value == thread.incident
                    for entry in self._diary.entries)
 
+    def carried_acknowledgement(self, entry: Entry) -> bool:
+        """An acknowledgement that nobody saw is sent to the target too, if people merged the
+        incident meanwhile.
+        """
+        return entry.what == "acknowledge" and any(
+            one.what == "merge" and one.value == entry.subject and one.position < entry.position
+            for one in self._diary.entries)
+
     def follows_later(self, thread: Thread) -> bool:
         """A record that follows the target of a merge is resolved by the event of the resolve that
         the pack sent for the target's own record.

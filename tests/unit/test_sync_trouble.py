@@ -358,6 +358,38 @@ def schedules(count):
         yield [draw.randrange(2) for _ in range(80)]
 
 
+def test_three_events_of_one_second_that_run_at_once_undo_no_resolve():
+    for seed in range(150):
+        world, draw = World(), random.Random(seed)
+        number = created(world, settle=False)
+        world.stackflow.assign(number, person=JANE)
+        world.stackflow.set_state(number, "resolved")
+        runs = waiting(world)
+        draw.shuffle(runs)
+        Interleaved(world, [lambda one=one: world.run_one(one) for one in runs]).go(
+            [draw.randrange(len(runs)) for _ in range(120)])
+        assert_in_step(world, number, "resolved")
+        assert world.sf_writes(number) == [], seed
+
+
+@pytest.mark.parametrize("seed", [0, 6])
+def test_a_reopening_pages_although_a_third_run_wrote_over_the_resolve_that_was_expected(seed):
+    world, draw = World(), random.Random(seed)
+    number = created(world)
+    for act in (lambda: world.stackflow.assign(number, person=JANE),
+                lambda: world.stackflow.set_state(number, "resolved"),
+                lambda: world.stackflow.reopen(number)):
+        act()
+        world.run(2)
+    runs = waiting(world)
+    draw.shuffle(runs)
+    Interleaved(world, [lambda one=one: world.run_one(one) for one in runs]).go(
+        [draw.randrange(len(runs)) for _ in range(150)])
+    world.settle()
+    assert [one.status for one in open_incidents(world, number)] == ["triggered"]
+    assert world.sf_writes(number) == []
+
+
 @pytest.mark.parametrize("name", sorted(RACES))
 def test_two_runs_on_one_pair_at_once_end_in_step(name):
     make, state, most = RACES[name]
