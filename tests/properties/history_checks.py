@@ -81,7 +81,8 @@ class Checks:
         given = [entry for entry in thread.entries
                  if entry.what == "assigned_to" and entry.by == PERSON and entry.value]
         if incident.status == "acknowledged":
-            if record["state"] == "new" and self._taken_there_alone(thread, there):
+            if record["state"] == "new" and self._taken_there_alone(thread, there) and not (
+                    self._limits.opening_forgotten(thread)):  # it may be the pack's own
                 yield "%s is acknowledged by a person, %s is new" % (incident.id, thread.number)
             return
         by_event = not any(entry.what in ("reopen", "move") for entry in there) and (
@@ -227,7 +228,7 @@ class Checks:
                       if cause.position < entry.position and _causes(entry, cause, thread) and
                       (cause.position, entry.what) not in spent[thread.number]]
             if not causes:
-                if not self._limits.carried_acknowledgement(entry):
+                if not self._limits.after_unheard_merge(entry):
                     yield "%s follows from nothing" % entry
             elif not (entry.forgotten and (entry.what in REPEATED or entry.value in REPEATED)):
                 spent[causes[0][0]].add((causes[0][1], entry.what))

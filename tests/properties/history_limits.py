@@ -81,13 +81,19 @@ class Limits:
         return any(entry.what == "merge" and entry.value == thread.incident
                    for entry in self._diary.entries)
 
-    def carried_acknowledgement(self, entry: Entry) -> bool:
+    def after_unheard_merge(self, entry: Entry) -> bool:
         """An acknowledgement that nobody saw is sent to the target too, if people merged the
-        incident meanwhile.
+        incident meanwhile. A merge of what was opened again, before anybody looked, is taken for a
+        resolve.
         """
-        return entry.what == "acknowledge" and any(
-            one.what == "merge" and one.value == entry.subject and one.position < entry.position
-            for one in self._diary.entries)
+        merges = [one for one in self._diary.entries
+                  if one.what == "merge" and one.position < entry.position]
+        if entry.what == "acknowledge":
+            return any(one.value == entry.subject for one in merges)
+        return entry.value == "resolved" and any(
+            entry.subject in one.carries and any(
+                before.what == "reopen" and before.position < one.position
+                for before in self._diary.incidents[one.subject]) for one in merges)
 
     def follows_later(self, thread: Thread) -> bool:
         """A record that follows the target of a merge is resolved by the event of the resolve that
